@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// common are the options of every command.
+type common struct {
+	outputs string
+	format  string
+}
+
+func (c *common) add(flags *pflag.FlagSet) {
+	flags.StringVar(&c.outputs, "outputs", "./outputs", "directory that holds runs and checkpoints")
+	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
+}
+
+func (c *common) check() error {
+	if c.format != "text" && c.format != "json" {
+		return exit.Errorf(exit.Usage, "-o %s: want text or json", c.format)
+	}
+	return nil
+}
+
+func (c *common) json() bool { return c.format == "json" }
+
+func (c *common) registry() (*run.Registry, error) { return run.Open(c.outputs) }
+
+// notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
+var notFromEnvironment = map[string]bool{"help": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}
+
+// fromEnvironment sets the flags that the command line does not from MTT_* variables: --outputs from MTT_OUTPUTS,
+// --checkpoint-every from MTT_CHECKPOINT_EVERY.
+func fromEnvironment(command *cobra.Command) (err error) {
+	command.Flags().VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed || notFromEnvironment[flag.Name] || err != nil {
+			return
+		}
+		variable := "MTT_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		value, ok := os.LookupEnv(variable)
+		if !ok || value == "" {
+			return
+		}
+		if setErr := command.Flags().Set(flag.Name, value); setErr != nil {
+			err = exit.Errorf(exit.Usage, "%s=%s: %w", variable, value, setErr)
+		}
+	})
+	return err
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+)
+
+func printJSON(to io.Writer, value any) error {
+	encoder := json.NewEncoder(to)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// printList prints a list in the form that every list has.
+func printList[T any](to io.Writer, items []T) error {
+	if items == nil {
+		items = []T{}
+	}
+	return printJSON(to, struct {
+		Schema string `json:"schema"`
+		Items  []T    `json:"items"`
+	}{"mtt.list/v1", items})
+}
+
+// printTable prints rows in aligned columns; the first row is the heading.
+func printTable(to io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	return table.Flush()
+}
+
+func metricsText(metrics checkpoint.Metrics) string {
+	parts := make([]string, 0, len(metrics))
+	for _, name := range sortedKeys(metrics) {
+		parts = append(parts, name+" "+strconv.FormatFloat(metrics[name], 'g', 5, 64))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func sizeText(bytes uint64) string {
+	const unit = 1024
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, prefix := float64(bytes)/unit, 0
+	for ; value >= unit; value /= unit {
+		prefix++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "KMGTPE"[prefix])
+}
+
+func durationText(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "?"
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,135 @@
+// Package cli is the command line of mtt-host: it parses, calls, and prints.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	// A write beyond the file-size limit then fails with EFBIG, which is an error like a full disk, instead of ending
+	// the host and with it the attempt.
+	signal.Ignore(syscall.SIGXFSZ)
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return int(exit.OK)
+	}
+	printError(stderr, err)
+	return int(exit.Of(err))
+}
+
+// printError prints an error once, with what to do about it.
+func printError(to io.Writer, err error) {
+	fmt.Fprintf(to, "mtt-host: %v\n", err)
+	var known *exit.Error
+	if errors.As(err, &known) && known.Next != "" {
+		fmt.Fprintln(to, strings.TrimRight(known.Next, "\n"))
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "mtt-host",
+		Short:         "Run machine-learning experiments that survive being killed",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
+		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
+			return fromEnvironment(command)
+		},
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
+	})
+	root.AddCommand(
+		newRun(), newResume(), newList(), newShow(), newCheckpoints(), newPlugin(), newVersion(),
+	)
+	return root
+}
+
+// noSuchCommand refuses an argument that names no command, and suggests the nearest.
+func noSuchCommand(command *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := exit.Errorf(exit.Usage, "no command %q", strings.TrimSpace(command.CommandPath()+" "+args[0]))
+	if near := command.SuggestionsFor(args[0]); len(near) > 0 {
+		return err.Hint("Did you mean %s?", strings.Join(near, " or "))
+	}
+	return err.Hint("See: %s --help", command.CommandPath())
+}
+
+// exactly is cobra.ExactArgs with our exit code.
+func exactly(n int) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) != n {
+			return exit.Errorf(exit.Usage, "%s takes %d argument(s), got %d", command.CommandPath(), n, len(args)).
+				Hint("Usage: %s", command.UseLine())
+		}
+		return nil
+	}
+}
+
+// interrupts turns Ctrl-C and SIGTERM into what a run makes of them.
+type interrupts struct {
+	stop chan struct{} // closed at the first
+	now  context.Context
+}
+
+// catch takes the signals of the process until release is called.
+func catch(ctx context.Context) (i interrupts, release func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	now, cancel := context.WithCancel(ctx)
+	i = interrupts{stop: make(chan struct{}), now: now}
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			if n == 0 {
+				close(i.stop)
+			} else {
+				cancel()
+			}
+		}
+	}()
+	return i, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
+}
+
+// preparing is the context of what comes before an attempt: nothing can be lost there, so the first signal ends it.
+func (i interrupts) preparing() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(i.now)
+	go func() {
+		select {
+		case <-i.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,100 @@
+// Package launch goes from what a person asks for to a run that is ready for its next attempt: it installs the plugin,
+// makes the configuration, and decides whether this is a new run or one that goes on.
+package launch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/config"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/plugin"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/proto/wire"
+)
+
+// Request is what a person asks for.
+type Request struct {
+	Plugin     string // directory, executable or bare name
+	ConfigFile string
+	Set        []string // key=value
+	Seed       uint64
+	Name       string // of the run; "" to find or make one
+	New        bool   // never go on with an earlier run
+	Options    func(*run.Options) error
+	Host       run.Host
+}
+
+// Prepare makes the spec of the run that is asked for. Nothing but the plugin's executable is written.
+func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run.Spec, error) {
+	if request.Seed >= wire.MaxSeed {
+		return nil, exit.Errorf(exit.Usage, "--seed %d: want a number below 2^53, which every JSON reader keeps exact", request.Seed)
+	}
+	if request.Name != "" {
+		if err := run.CheckID(request.Name); err != nil {
+			return nil, err
+		}
+	}
+	options := run.DefaultOptions()
+	if err := request.Options(&options); err != nil {
+		return nil, err
+	}
+	code, description, err := install(ctx, registry, request.Plugin, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := chooseDevice(&options, description); err != nil {
+		return nil, err
+	}
+	merged, err := description.Config.Merge(request.ConfigFile, request.Set)
+	if err != nil {
+		return nil, exit.Errorf(exit.Usage, "%w", err).
+			Hint("See the keys and their defaults: mtt-host plugin describe %s", request.Plugin)
+	}
+	now := time.Now().UTC()
+	spec := &run.Spec{
+		RunID: request.Name, Experiment: description.Name, Version: description.Version, Prefix: description.CheckpointPrefix,
+		Config: merged, ConfigSHA256: config.Hash(merged), Seed: request.Seed,
+		Plugin: code, Host: request.Host, Created: now, ExactResume: description.ExactResume, Options: options,
+	}
+	if spec.RunID == "" {
+		spec.RunID = run.NewID(spec.Experiment, now)
+	}
+	return spec, nil
+}
+
+func install(ctx context.Context, registry *run.Registry, name string, options run.Options) (run.Plugin, *plugin.Description, error) {
+	source, err := plugin.Find(name)
+	if err != nil {
+		return run.Plugin{}, nil, err
+	}
+	if err := registry.Prepare(); err != nil {
+		return run.Plugin{}, nil, err
+	}
+	executable, err := plugin.Install(ctx, source, registry.Bin())
+	if err != nil {
+		return run.Plugin{}, nil, err
+	}
+	description, err := plugin.Describe(ctx, executable, time.Duration(options.StartTimeout))
+	if err != nil {
+		return run.Plugin{}, nil, err
+	}
+	code := run.Plugin{SHA256: executable.SHA256, Path: source.Path}
+	if source.Directory {
+		code.Commit, code.Diff = sourceState(ctx, source.Path)
+	}
+	return code, description, nil
+}
+
+// chooseDevice settles "auto" on a device, so that the run records what it trains on, and refuses one that the plugin
+// was not built for.
+func chooseDevice(options *run.Options, description *plugin.Description) error {
+	if options.Device == "auto" {
+		options.Device = "go"
+	}
+	if len(description.Devices) > 0 && !slices.Contains(description.Devices, options.Device) {
+		return exit.Errorf(exit.Usage, "experiment %s was not built for device %q, only for %q", description.Name, options.Device, description.Devices)
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+	"github.com/mtt-project/mtt/proto/wire"
+)
+
+// Options say how a plugin is started.
+type Options struct {
+	Executable Executable
+	Sockets    string            // private directory for unix sockets; a short path
+	Temporary  string            // the plugin's TMPDIR
+	Directory  string            // its working directory
+	Env        map[string]string // variables that the run names
+	Lock       *os.File          // descriptor that the plugin inherits; nil for none
+	Timeout    time.Duration     // from the start to the handshake
+	Output     func(line string) // gets each line that it prints; nil to drop them
+}
+
+// Plugin is a started plugin.
+type Plugin struct {
+	experimentv1.ExperimentServiceClient
+	path    string
+	client  *goplugin.Client
+	broker  *goplugin.GRPCBroker
+	process *process
+	output  *output
+}
+
+// Start starts the plugin and shakes hands with it. Cancelling ctx ends it before it has; later it means nothing.
+func Start(ctx context.Context, options Options) (*Plugin, error) {
+	process := newProcess(options.command())
+	output := &output{emit: options.Output}
+	client := goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
+		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {wire.PluginName: dispenser{}}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     options.Timeout,
+		Stderr:           output,
+		SyncStdout:       output,
+		SyncStderr:       output,
+		Logger:           hclog.NewNullLogger(),
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: options.Sockets},
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
+			process.cmd.Env = append(process.cmd.Env, spec.Env...)
+			return process, nil
+		},
+	})
+	plugin := &Plugin{path: options.Executable.Path, client: client, process: process, output: output}
+	defer context.AfterFunc(ctx, func() { _ = process.Kill(ctx) })()
+	if _, err := client.Start(); err != nil {
+		plugin.Kill()
+		return nil, plugin.startError(err, options.Timeout)
+	}
+	if err := plugin.dispense(); err != nil {
+		plugin.Kill()
+		return nil, exit.Errorf(exit.Plugin, "%s shook hands and does not speak %s: %w", plugin.path, wire.PluginName, err)
+	}
+	return plugin, nil
+}
+
+// command is the process to run; go-plugin adds its own variables.
+func (o Options) command() *exec.Cmd {
+	own := map[string]string{"TMPDIR": o.Temporary, wire.EnvHostPID: strconv.Itoa(os.Getpid())}
+	command := exec.Command(o.Executable.Path)
+	command.Dir = o.Directory
+	if o.Lock != nil {
+		command.ExtraFiles = []*os.File{o.Lock}
+		own[wire.EnvLockFD] = "3" // the first after stdin, stdout and stderr
+	}
+	command.Env = environ(os.Environ(), o.Env, own)
+	return command
+}
+
+func (p *Plugin) dispense() error {
+	protocol, err := p.client.Client()
+	if err != nil {
+		return err
+	}
+	raw, err := protocol.Dispense(wire.PluginName)
+	if err != nil {
+		return err
+	}
+	dispensed := raw.(dispensed)
+	p.ExperimentServiceClient, p.broker = dispensed.ExperimentServiceClient, dispensed.broker
+	return nil
+}
+
+// Serve serves host services to the plugin under the id that it returns, until the plugin is killed.
+func (p *Plugin) Serve(register func(*grpc.Server)) uint32 {
+	id := p.broker.NextId()
+	go p.broker.AcceptAndServe(id, func(options []grpc.ServerOption) *grpc.Server {
+		server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(wire.MaxMessageBytes))...)
+		register(server)
+		return server
+	})
+	return id
+}
+
+// PID is the plugin's process id.
+func (p *Plugin) PID() int { return p.process.pid() }
+
+// Done is closed when the process has ended.
+func (p *Plugin) Done() <-chan struct{} { return p.process.done }
+
+// Close lets the plugin leave by itself, which brings its last words, and ends it if it does not within 2 s.
+func (p *Plugin) Close() {
+	p.client.Kill()
+	p.Kill()
+}
+
+// killed is how long a process may take to vanish after SIGKILL; only one that hangs in the kernel takes longer.
+const killed = 5 * time.Second
+
+// Kill ends the plugin and everything that it started, at once, and waits for it. It may be called again.
+func (p *Plugin) Kill() {
+	_ = p.process.Kill(context.Background()) // before go-plugin asks it to leave and waits 2 s for that
+	if p.process.pid() > 0 {
+		p.process.exited(killed)
+	}
+	p.client.Kill()
+}
+
+// Tail returns the last lines that the plugin printed.
+func (p *Plugin) Tail() []string { return p.output.tail() }
+
+// ExitError is the end of a plugin's process that it should not have come to.
+type ExitError struct {
+	Path   string
+	Code   int            // if Signal is 0
+	Signal syscall.Signal // that killed it
+	Tail   []string       // what it printed last
+}
+
+func (e *ExitError) Error() string {
+	end := fmt.Sprintf("exited with code %d", e.Code)
+	if e.Signal != 0 {
+		end = fmt.Sprintf("was killed by signal %d (%s)", int(e.Signal), e.Signal)
+	}
+	return fmt.Sprintf("the plugin %s%s", end, quoted(e.Tail))
+}
+
+// Panicked says that the Go runtime ended the process: a panic in a goroutine that nobody can recover.
+func (e *ExitError) Panicked() bool {
+	for _, line := range e.Tail {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "goroutine ") {
+			return e.Code == 2
+		}
+	}
+	return false
+}
+
+// settle is how long a broken connection may come before the end of the process that explains it.
+const settle = time.Second
+
+// Explain returns why a call to the plugin failed: the end of its process if that is why, and err otherwise.
+func (p *Plugin) Explain(err error) error {
+	if !p.process.exited(settle) {
+		return err
+	}
+	return p.exitError()
+}
+
+func (p *Plugin) exitError() *ExitError {
+	failure := &ExitError{Path: p.path, Tail: p.Tail()}
+	status, ok := p.process.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case ok && status.Signaled():
+		failure.Signal = status.Signal()
+	default:
+		failure.Code = p.process.cmd.ProcessState.ExitCode()
+	}
+	return failure
+}
+
+// startError says why there was no handshake. Kill was called before, so the process has ended: what it printed and
+// when it ended tell more than go-plugin's own error, which is the last resort.
+func (p *Plugin) startError(err error, timeout time.Duration) error {
+	const next = "A plugin is a program that calls sdk.Serve. Ask it what it is: run it by hand, with -describe."
+	if p.process.pid() == 0 {
+		return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(next)
+	}
+	failure := p.exitError()
+	first := p.process.printed.firstLine()
+	fields := strings.Split(first, "|")
+	switch {
+	case len(fields) >= 4 && fields[0] == "1":
+		if fields[1] != strconv.Itoa(wire.ProtocolVersion) {
+			return exit.Errorf(exit.Plugin, "%s speaks version %s of the protocol, and this mtt-host speaks version %d", p.path, fields[1], wire.ProtocolVersion).
+				Hint("Build the plugin with an SDK, or use an mtt-host, of the same major version.")
+		}
+		return exit.Errorf(exit.Plugin, "%s broke the protocol in its handshake %q: %w", p.path, first, err).Hint(next)
+	case first != "":
+		return exit.Errorf(exit.Plugin, "%s printed %q to stdout where the handshake belongs%s", p.path, first, quoted(failure.Tail)).
+			Hint("Nothing may be printed to stdout before sdk.Serve; stderr is free.")
+	case failure.Signal == syscall.SIGKILL && strings.Contains(err.Error(), "timeout"):
+		return exit.Errorf(exit.Plugin, "%s did not answer within %s of its start%s", p.path, timeout, quoted(failure.Tail)).
+			Hint("If it needs longer to start, give it more: --start-timeout 2m.")
+	default:
+		return exit.Errorf(exit.Plugin, "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(next)
+	}
+}
+
+func quoted(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; it printed:\n  " + strings.Join(lines, "\n  ")
+}
+
+// dispenser tells go-plugin how to make a client of the one plugin kind that there is.
+type dispenser struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+type dispensed struct {
+	experimentv1.ExperimentServiceClient
+	broker *goplugin.GRPCBroker
+}
+
+func (dispenser) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host serves no plugin")
+}
+
+func (dispenser) GRPCClient(_ context.Context, broker *goplugin.GRPCBroker, connection *grpc.ClientConn) (any, error) {
+	return dispensed{experimentv1.NewExperimentServiceClient(connection), broker}, nil
+}

@@ -1,0 +1,147 @@
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Executable is a plugin ready to run: a read-only file named by its own digest, so that what was checked is what
+// runs, whatever happens to the source meanwhile.
+type Executable struct {
+	Path   string
+	SHA256 string
+}
+
+// Install builds the source if it is a directory, and puts the executable into the directory bin.
+func Install(ctx context.Context, source Source, bin string) (Executable, error) {
+	temporary, err := os.CreateTemp(bin, ".install-")
+	if err != nil {
+		return Executable{}, unwritable(err)
+	}
+	defer os.Remove(temporary.Name())
+	defer temporary.Close()
+	if source.Directory {
+		if err := build(ctx, source.Path, temporary.Name()); err != nil {
+			return Executable{}, err
+		}
+	} else if err := copyFile(source.Path, temporary); err != nil {
+		return Executable{}, err
+	}
+	digest, err := hashFile(temporary.Name())
+	if err != nil {
+		return Executable{}, err
+	}
+	executable := Executable{Path: filepath.Join(bin, digest), SHA256: digest}
+	if executable.Verify() == nil {
+		return executable, nil // already there
+	}
+	return executable, publish(temporary.Name(), executable.Path)
+}
+
+// Verify hashes the executable once more, before it is run.
+func (e Executable) Verify() error {
+	digest, err := hashFile(e.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return exit.Errorf(exit.NotFound, "the run's plugin %s is gone: %w", e.Path, err).
+			Hint("Bring the file back, or go on with other code: mtt-host resume RUN --plugin PLUGIN")
+	}
+	if err != nil {
+		return err
+	}
+	if digest != e.SHA256 {
+		return exit.Errorf(exit.Mismatch, "the run's plugin %s was changed: its SHA-256 is %s", e.Path, digest).
+			Hint("Bring the file back, or go on with other code: mtt-host resume RUN --plugin PLUGIN")
+	}
+	return nil
+}
+
+// build compiles a main package. The digest of the result must not change with a commit or with the directory's name,
+// so neither is stamped into it.
+func build(ctx context.Context, dir, output string) error {
+	compiler, err := exec.LookPath("go")
+	if err != nil {
+		return exit.Errorf(exit.Usage, "cannot build %s: there is no go command on PATH", dir).
+			Hint("Install Go, or name an executable that was built elsewhere.")
+	}
+	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-o", output, ".")
+	command.Dir = dir
+	said, err := command.CombinedOutput()
+	if err != nil {
+		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(string(said), "\n"))
+	}
+	info, err := os.Stat(output)
+	if err != nil {
+		return err
+	}
+	if info.Mode()&0o100 == 0 {
+		return exit.Errorf(exit.Usage, "%s is not a main package, so it is no plugin", dir).
+			Hint("Name the directory with the func main that calls sdk.Serve.")
+	}
+	return nil
+}
+
+func copyFile(path string, to *os.File) error {
+	from, err := os.Open(path)
+	if err != nil {
+		return exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path).
+			Hint("Name a directory with a Go main package, or an executable that was built from one.")
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		return unwritable(err)
+	}
+	return nil
+}
+
+// publish makes the file read-only and durable, and gives it its name.
+func publish(temporary, path string) error {
+	if err := os.Chmod(temporary, 0o555); err != nil {
+		return unwritable(err)
+	}
+	file, err := os.Open(temporary)
+	if err != nil {
+		return unwritable(err)
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return unwritable(err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return unwritable(err)
+	}
+	return nil
+}
+
+func hashFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func unwritable(err error) error {
+	return exit.Errorf(exit.Usage, "cannot keep the plugin in the outputs: %w", err)
+}

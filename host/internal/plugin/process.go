@@ -1,0 +1,140 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+)
+
+// process is the plugin's operating-system process. It implements go-plugin's runner.Runner, because the one that
+// go-plugin brings gives the plugin our terminal as stdin, keeps it in our process group, loses its exit status, and
+// lets it live on when we are killed.
+type process struct {
+	cmd            *exec.Cmd
+	id             atomic.Int64 // the process id; 0 before it has started
+	stdout, stderr *os.File
+	printed        *head         // the beginning of stdout, for an error about the handshake
+	done           chan struct{} // closed when the process has ended and cmd.ProcessState is set
+	runner.AttachedRunner
+}
+
+func newProcess(cmd *exec.Cmd) *process {
+	cmd.SysProcAttr = attributes()
+	return &process{cmd: cmd, printed: new(head), done: make(chan struct{})}
+}
+
+// Start starts the process from a thread that lives as long as the process does: the kernel's parent-death signal,
+// which ends the plugin when this host is killed, follows the thread and not the process (golang/go#27505).
+func (p *process) Start(context.Context) error {
+	stdout, childStdout, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	stderr, childStderr, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, stdout.Close(), childStdout.Close())
+	}
+	p.cmd.Stdout, p.cmd.Stderr = childStdout, childStderr
+	p.stdout, p.stderr = stdout, stderr
+
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		if err == nil {
+			p.id.Store(int64(p.cmd.Process.Pid))
+		}
+		childStdout.Close()
+		childStderr.Close()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // what it would say is in cmd.ProcessState
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return errors.Join(err, stdout.Close(), stderr.Close())
+	}
+	return nil
+}
+
+func (p *process) Stdout() io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(p.stdout, p.printed), p.stdout}
+}
+func (p *process) Stderr() io.ReadCloser { return p.stderr }
+func (p *process) Name() string          { return p.cmd.Path }
+func (p *process) ID() string            { return fmt.Sprint(p.pid()) }
+
+// Diagnose would explain a failed start; startError does, which knows more.
+func (p *process) Diagnose(context.Context) string { return "" }
+
+// Wait waits for the process to end.
+func (p *process) Wait(context.Context) error {
+	<-p.done
+	return nil
+}
+
+// Kill ends the process and all that it has started.
+func (p *process) Kill(context.Context) error {
+	if pid := p.pid(); pid > 0 {
+		// The group has the plugin's pid, and outlives it while a child of it lives.
+		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *process) PluginToHost(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+func (p *process) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+func (p *process) pid() int { return int(p.id.Load()) }
+
+// exited waits up to d for the process to end.
+func (p *process) exited(d time.Duration) bool {
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// head keeps the first bytes that are written to it.
+type head struct {
+	mu    sync.Mutex
+	bytes []byte
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bytes = append(h.bytes, p[:min(len(p), 1024-len(h.bytes))]...)
+	return len(p), nil
+}
+
+func (h *head) firstLine() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	line, _, _ := strings.Cut(string(h.bytes), "\n")
+	return line
+}

@@ -1,0 +1,159 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Attempt is one life of a worker, as its three files tell it. Start and End are nil until they are written.
+type Attempt struct {
+	Number int
+	Claim  Claim
+	Start  *Start
+	End    *End
+}
+
+// Claim is claim.json: whoever creates it owns the attempt.
+type Claim struct {
+	Schema  string `json:"schema"` // mtt.claim/v1
+	Attempt int    `json:"attempt"`
+	// ResumedFrom is the id of the checkpoint; empty at step 0.
+	ResumedFrom    string    `json:"resumed_from,omitempty"`
+	ResumedAttempt int       `json:"resumed_attempt,omitempty"` // the attempt that wrote it
+	ResumedStep    uint64    `json:"resumed_step"`
+	Hostname       string    `json:"hostname"`
+	PID            int       `json:"pid"`
+	HostVersion    string    `json:"host_version"`
+	PluginSHA256   string    `json:"plugin_sha256"`
+	Time           time.Time `json:"time"`
+}
+
+// Start is start.json: what the attempt trains on.
+type Start struct {
+	Schema    string    `json:"schema"` // mtt.start/v1
+	Device    string    `json:"device"`
+	Exactness Exactness `json:"exactness"`
+	PluginPID int       `json:"plugin_pid"`
+	Events    string    `json:"events"` // name of the attempt's event file
+	Time      time.Time `json:"time"`
+}
+
+// Exactness is the key under which a resume is bit for bit the same run. Two attempts with different keys may differ.
+type Exactness struct {
+	PluginSHA256 string `json:"plugin_sha256"`
+	Device       string `json:"device"`
+	DeviceModel  string `json:"device_model"`
+	GOARCH       string `json:"goarch"`
+}
+
+// End is end.json: why the attempt ended. It is written by its worker, or by the next attempt for one that was killed.
+type End struct {
+	Schema string    `json:"schema"` // mtt.end/v1
+	State  State     `json:"state"`  // SUCCEEDED, FAILED, STOPPED or INTERRUPTED
+	Cause  string    `json:"cause"`
+	Code   exit.Code `json:"exit_code"`
+	Step   uint64    `json:"step"`
+	Time   time.Time `json:"time"`
+}
+
+// Attempts returns the claimed attempts in order.
+func (r *Run) Attempts() ([]Attempt, error) {
+	entries, err := os.ReadDir(filepath.Join(r.Dir(), "attempts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var attempts []Attempt
+	for _, entry := range entries {
+		n, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		attempt := Attempt{Number: n}
+		switch err := readJSON(r.attemptFile(n, "claim"), &attempt.Claim); {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // killed before the claim was there: nobody owns it
+		case err != nil:
+			return nil, err
+		}
+		if attempt.Start, err = readOptional[Start](r.attemptFile(n, "start")); err != nil {
+			return nil, err
+		}
+		if attempt.End, err = readOptional[End](r.attemptFile(n, "end")); err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, attempt)
+	}
+	slices.SortFunc(attempts, func(a, b Attempt) int { return a.Number - b.Number })
+	return attempts, nil
+}
+
+// ClaimNext creates the next attempt exclusively. The end of the one before must be certain.
+func (r *Run) ClaimNext(claim Claim) error {
+	if err := makeDir(r.attemptDir(claim.Attempt)); err != nil {
+		return err
+	}
+	claim.Schema = "mtt.claim/v1"
+	err := writeOnce(r.attemptFile(claim.Attempt, "claim"), claim)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("attempt %d of run %s is claimed already: %w", claim.Attempt, r.ID, err)
+	}
+	return err
+}
+
+// WriteStart records what attempt n trains on.
+func (r *Run) WriteStart(n int, start Start) error {
+	start.Schema = "mtt.start/v1"
+	return writeOnce(r.attemptFile(n, "start"), start)
+}
+
+// WriteEnd records how attempt n ended.
+func (r *Run) WriteEnd(n int, end End) error {
+	end.Schema = "mtt.end/v1"
+	end.Time = time.Now().UTC()
+	return writeOnce(r.attemptFile(n, "end"), end)
+}
+
+// Claims are the attempts in the form in which checkpoints are fenced by them.
+func Claims(attempts []Attempt) []checkpoint.Claim {
+	claims := make([]checkpoint.Claim, len(attempts))
+	for i, attempt := range attempts {
+		claims[i] = checkpoint.Claim{
+			Attempt:        attempt.Number,
+			ResumedFrom:    attempt.Claim.ResumedFrom,
+			ResumedAttempt: attempt.Claim.ResumedAttempt,
+		}
+	}
+	return claims
+}
+
+func (r *Run) attemptDir(n int) string {
+	return filepath.Join(r.Dir(), "attempts", strconv.Itoa(n))
+}
+
+func (r *Run) attemptFile(n int, name string) string {
+	return filepath.Join(r.attemptDir(n), name+".json")
+}
+
+func readOptional[T any](path string) (*T, error) {
+	value := new(T)
+	err := readJSON(path, value)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}

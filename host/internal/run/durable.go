@@ -1,0 +1,81 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// writeOnce writes a JSON file that must not exist, whole or not at all: the content is durable under a temporary name
+// before the real one appears, and a link, unlike a rename, does not replace. fs.ErrExist: there is one.
+func writeOnce(path string, value any) error {
+	return writeFile(path, value, os.Link)
+}
+
+// replace writes a JSON file in the place of the one that may be there, whole or not at all.
+func replace(path string, value any) error {
+	return writeFile(path, value, os.Rename)
+}
+
+func writeFile(path string, value any, publish func(from, to string) error) error {
+	raw, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	// The name is fixed, since only the holder of the run's lock writes: what a killed one left is overwritten.
+	temporary := path + ".tmp"
+	if err := writeSynced(temporary, append(raw, '\n')); err != nil {
+		return err
+	}
+	err = publish(temporary, path)
+	if removeErr := os.Remove(temporary); err == nil && removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+		err = removeErr
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeSynced(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// makeDir makes a directory and its parents, durably.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// readJSON reads a JSON file into value. fs.ErrNotExist: there is none.
+func readJSON(path string, value any) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, value); err != nil {
+		return fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mtt-project/mtt/host/internal/config"
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Registry is the tree of an outputs volume.
+type Registry struct {
+	root string // absolute
+}
+
+// Open returns the registry under a directory, which need not exist: then it holds no run.
+func Open(outputs string) (*Registry, error) {
+	root, err := filepath.Abs(outputs)
+	if err != nil {
+		return nil, exit.Errorf(exit.Usage, "outputs %s: %w", outputs, err)
+	}
+	return &Registry{root: root}, nil
+}
+
+// Root is the directory of the volume.
+func (r *Registry) Root() string { return r.root }
+
+// Bin is the directory of executables, each named by its SHA-256.
+func (r *Registry) Bin() string { return filepath.Join(r.root, "bin") }
+
+// Prepare makes the directories that every run needs.
+func (r *Registry) Prepare() error {
+	for _, name := range []string{"runs", "checkpoints", "files", "bin"} {
+		if err := os.MkdirAll(filepath.Join(r.root, name), 0o755); err != nil {
+			return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
+				Hint("Name a directory that can be written with --outputs DIR or MTT_OUTPUTS.")
+		}
+	}
+	return nil
+}
+
+// Create makes a new run and returns it locked. fs.ErrExist: there is a run of that name.
+func (r *Registry) Create(spec *Spec) (*Run, error) {
+	run := r.run(spec.RunID)
+	for _, dir := range []string{run.Dir(), run.Checkpoints(), run.Files(), run.logDir(), filepath.Join(run.Dir(), "attempts")} {
+		if err := makeDir(dir); err != nil {
+			return nil, fmt.Errorf("cannot make run %s: %w", spec.RunID, err)
+		}
+	}
+	if err := run.Lock(); err != nil {
+		return nil, err
+	}
+	spec.Schema = "mtt.spec/v1"
+	if err := writeOnce(filepath.Join(run.Dir(), "run.json"), spec); err != nil {
+		run.Unlock()
+		return nil, err
+	}
+	run.Spec = spec
+	return run, nil
+}
+
+// Get returns the run of that name.
+func (r *Registry) Get(id string) (*Run, error) {
+	if err := CheckID(id); err != nil {
+		return nil, err
+	}
+	run := r.run(id)
+	spec := new(Spec)
+	err := readJSON(filepath.Join(run.Dir(), "run.json"), spec)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.root).
+			Hint("See which there are: mtt-host ls --outputs %s", r.root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if spec.RunID != id || config.Hash(spec.Config) != spec.ConfigSHA256 {
+		return nil, exit.Errorf(exit.Mismatch, "%s was changed: its configuration or its name is not the one that the run began with", filepath.Join(run.Dir(), "run.json")).
+			Hint("Undo the change; for another configuration, start another run.")
+	}
+	run.Spec = spec
+	return run, nil
+}
+
+// List returns all runs, the oldest first. Directories without a run.json, left by a kill in the making, do not count;
+// a run.json that cannot be read is an entry in broken, so that one damaged run does not hide the others.
+func (r *Registry) List() (runs []*Run, broken []error, err error) {
+	entries, err := os.ReadDir(filepath.Join(r.root, "runs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot list runs: %w", err)
+	}
+	for _, entry := range entries {
+		run, err := r.Get(entry.Name())
+		switch {
+		case err == nil:
+			runs = append(runs, run)
+		case exit.Of(err) != exit.NotFound && exit.Of(err) != exit.Usage:
+			broken = append(broken, err)
+		}
+	}
+	slices.SortStableFunc(runs, func(a, b *Run) int { return a.Spec.Created.Compare(b.Spec.Created) })
+	return runs, broken, nil
+}
+
+func (r *Registry) run(id string) *Run { return &Run{ID: id, registry: r} }

@@ -1,0 +1,178 @@
+package run
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// State is where a run is in its life.
+type State string
+
+const (
+	Starting    State = "STARTING"    // an attempt is claimed and does not train yet
+	Running     State = "RUNNING"     // an attempt trains
+	Recovering  State = "RECOVERING"  // the next attempt is about to be claimed
+	Succeeded   State = "SUCCEEDED"   // ended with a result
+	Failed      State = "FAILED"      // ended for good, through the experiment's fault
+	Stopped     State = "STOPPED"     // asked to stop; goes on by run or resume
+	Interrupted State = "INTERRUPTED" // the worker died, or its plugin was killed; goes on by run or resume
+)
+
+// Info is what `show`, `ls` and `run -o json` print of a run.
+type Info struct {
+	Schema     string             `json:"schema"` // mtt.run/v1
+	RunID      string             `json:"run_id"`
+	Experiment string             `json:"experiment"`
+	State      State              `json:"state"`
+	Step       uint64             `json:"step"`
+	TotalSteps uint64             `json:"total_steps"` // 0: not known
+	Config     json.RawMessage    `json:"config"`
+	Seed       uint64             `json:"seed"`
+	Device     string             `json:"device"`
+	Exact      bool               `json:"exact"`
+	Result     checkpoint.Metrics `json:"result"`
+	Backend    string             `json:"backend"`
+	Attempts   []AttemptInfo      `json:"attempts"`
+	Parent     string             `json:"parent,omitempty"`
+	Created    time.Time          `json:"created"`
+	Ended      *time.Time         `json:"ended,omitempty"`
+	ExitCode   *exit.Code         `json:"exit_code,omitempty"`
+	Error      string             `json:"error,omitempty"`
+	Directory  string             `json:"directory"`
+}
+
+// AttemptInfo is one attempt in an Info.
+type AttemptInfo struct {
+	Attempt     int        `json:"attempt"`
+	ResumedFrom string     `json:"resumed_from,omitempty"`
+	ResumedStep uint64     `json:"resumed_step"`
+	Started     time.Time  `json:"started"`
+	Ended       *time.Time `json:"ended,omitempty"`
+	State       State      `json:"state"`
+	Cause       string     `json:"cause,omitempty"`
+	Step        uint64     `json:"step"`
+}
+
+// Info reads the state of the run.
+func (r *Run) Info() (*Info, error) {
+	attempts, err := r.Attempts()
+	if err != nil {
+		return nil, err
+	}
+	result, err := r.Result()
+	if err != nil {
+		return nil, err
+	}
+	live, err := r.Live()
+	if err != nil {
+		return nil, err
+	}
+	info := &Info{
+		Schema:     "mtt.run/v1",
+		RunID:      r.ID,
+		Experiment: r.Spec.Experiment,
+		State:      stateOf(attempts, result, live),
+		Config:     r.Spec.Config,
+		Seed:       r.Spec.Seed,
+		Device:     r.Spec.Options.Device,
+		Exact:      r.exact(attempts),
+		Backend:    "local",
+		Attempts:   make([]AttemptInfo, 0, len(attempts)),
+		Parent:     r.Spec.Parent,
+		Created:    r.Spec.Created,
+		Directory:  r.Dir(),
+	}
+	for _, attempt := range attempts {
+		info.Attempts = append(info.Attempts, attempt.info(live && attempt.Number == len(attempts)))
+	}
+	if n := len(attempts); n > 0 {
+		last := attempts[n-1]
+		if last.Start != nil {
+			info.Device = last.Start.Device
+		}
+		if last.End != nil {
+			info.ExitCode, info.Ended, info.Step = &last.End.Code, &last.End.Time, last.End.Step
+			if last.End.Code != exit.OK {
+				info.Error = last.End.Cause
+			}
+		}
+		progress := r.lastProgress(last.Number)
+		info.Step, info.TotalSteps = max(info.Step, progress.Step, last.Claim.ResumedStep), progress.TotalSteps
+	}
+	if result != nil {
+		info.Result, info.ExitCode, info.Ended = result.Result, &result.Code, &result.Time
+		info.Step, info.Error = result.Step, result.Error
+	}
+	return info, nil
+}
+
+func stateOf(attempts []Attempt, result *Result, live bool) State {
+	if result != nil {
+		return result.State
+	}
+	if len(attempts) == 0 {
+		if live {
+			return Starting
+		}
+		return Interrupted
+	}
+	last := attempts[len(attempts)-1]
+	switch {
+	case live && last.End != nil:
+		return Recovering
+	case live && last.Start != nil:
+		return Running
+	case live:
+		return Starting
+	case last.End != nil && last.End.State == Stopped:
+		return Stopped
+	default:
+		return Interrupted
+	}
+}
+
+func (a Attempt) info(live bool) AttemptInfo {
+	info := AttemptInfo{
+		Attempt:     a.Number,
+		ResumedFrom: a.Claim.ResumedFrom,
+		ResumedStep: a.Claim.ResumedStep,
+		Started:     a.Claim.Time,
+		State:       Interrupted,
+		Step:        a.Claim.ResumedStep,
+	}
+	switch {
+	case a.End != nil:
+		info.State, info.Cause, info.Step, info.Ended = a.End.State, a.End.Cause, a.End.Step, &a.End.Time
+	case live && a.Start == nil:
+		info.State = Starting
+	case live:
+		info.State = Running
+	default:
+		info.Cause = "its worker died"
+	}
+	return info
+}
+
+// exact says whether mtt claims that the run, as it stands, equals one that was left alone.
+func (r *Run) exact(attempts []Attempt) bool {
+	if !r.Spec.ExactResume {
+		return false
+	}
+	var key *Exactness
+	for _, attempt := range attempts {
+		if attempt.Claim.ResumedFrom == "" {
+			key = nil // what came before is not in the weights
+		}
+		if attempt.Start == nil {
+			continue
+		}
+		if key != nil && *key != attempt.Start.Exactness {
+			return false
+		}
+		key = &attempt.Start.Exactness
+	}
+	return true
+}

@@ -1,0 +1,96 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
+	"github.com/mtt-project/mtt/host/internal/tensorboard"
+)
+
+// attempt is what is open while one lives.
+type attempt struct {
+	run         *run.Run
+	number      int
+	log         *eventLog
+	scratch     *scratch.Dir
+	output      string
+	sockets     string
+	temporary   string
+	events      *tensorboard.Writer
+	metrics     *metricService
+	checkpoints *checkpointService
+
+	mu     sync.Mutex
+	volume error // the first failure of the volume
+	failed chan struct{}
+}
+
+// open makes everything that the plugin needs before it starts.
+func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, failed: make(chan struct{})}
+	if a.scratch, err = scratch.New(); err != nil {
+		return nil, outputs(err)
+	}
+	defer func() {
+		if err != nil {
+			a.scratch.Close()
+		}
+	}()
+	for name, path := range map[string]*string{"o": &a.output, "s": &a.sockets, "t": &a.temporary} {
+		if *path, err = a.scratch.Sub(name); err != nil {
+			return nil, outputs(err)
+		}
+	}
+	if err := errors.Join(removePartial(w.Run.Files()), copyNew(w.Run.Files(), a.output)); err != nil {
+		return nil, outputs(fmt.Errorf("cannot fill the output directory: %w", err))
+	}
+	options := tensorboard.Options{Attempt: plan.attempt}
+	if plan.resume != nil {
+		options.Resume = &tensorboard.Offset{File: plan.resume.Events.File, Bytes: plan.resume.Events.Bytes}
+	}
+	a.events, err = tensorboard.Create(w.Run.Dir(), options)
+	if damage := a.events.Warning(); err == nil && damage != nil {
+		log.say(Warning, "part of the curves is lost: %v", damage)
+	}
+	if err != nil {
+		return nil, outputs(err)
+	}
+	a.metrics = newMetricService(a.events, plan.resume, a.fail)
+	a.checkpoints = &checkpointService{
+		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
+		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
+		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
+		metrics: a.metrics, keepFiles: func() error { return copyNew(a.output, w.Run.Files()) },
+		log: log, fail: a.fail,
+	}
+	return a, nil
+}
+
+// close keeps what the experiment wrote, and ends the event file.
+func (a *attempt) close() error {
+	err := errors.Join(copyNew(a.output, a.run.Files()), a.events.Close())
+	if scratchErr := a.scratch.Close(); scratchErr != nil {
+		a.log.say(Warning, "temporary files were not removed: %v", scratchErr)
+	}
+	return err
+}
+
+// fail records a failure of the volume: the attempt cannot go on, whatever the plugin makes of it.
+func (a *attempt) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.volume == nil {
+		a.volume = err
+		close(a.failed)
+	}
+}
+
+// step is the last one that is known of.
+func (a *attempt) step(e ending) uint64 {
+	progress, _ := a.metrics.now()
+	return max(progress.Step, e.response.GetLastStep())
+}

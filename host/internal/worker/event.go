@@ -1,0 +1,42 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+)
+
+// Kind says what an Event is about. The kinds are part of the log's format.
+type Kind string
+
+const (
+	Started  Kind = "started"  // an attempt began: where it resumed, on what device
+	Stepped  Kind = "step"     // where training is; about one a second
+	Saved    Kind = "saved"    // a checkpoint was acknowledged
+	FellBack Kind = "fellback" // a bad checkpoint was skipped
+	Stopping Kind = "stopping" // the attempt was asked to end
+	Warning  Kind = "warning"  // something a person should know
+	Printed  Kind = "plugin"   // a line that the plugin printed
+	Ended    Kind = "ended"    // the attempt is over
+)
+
+// Event is a line of an attempt's log, log/<n>.jsonl. A terminal shows a run by rendering these, whether the run is
+// its own child or somewhere else.
+type Event struct {
+	Schema  string    `json:"schema"` // mtt.event/v1
+	Time    time.Time `json:"time"`
+	Attempt int       `json:"attempt"`
+	Kind    Kind      `json:"kind"`
+	// Message is the event in words, complete in itself.
+	Message string `json:"message,omitempty"`
+
+	Step           uint64             `json:"step,omitempty"`
+	TotalSteps     uint64             `json:"total_steps,omitempty"`
+	StepsPerSecond float64            `json:"steps_per_second,omitempty"`
+	Metrics        checkpoint.Metrics `json:"metrics,omitempty"` // the latest value of each tag
+
+	Checkpoint string  `json:"checkpoint,omitempty"` // id
+	Reason     string  `json:"reason,omitempty"`     // of the checkpoint
+	SizeBytes  uint64  `json:"size_bytes,omitempty"` // of the checkpoint
+	Seconds    float64 `json:"seconds,omitempty"`    // that the save took
+}

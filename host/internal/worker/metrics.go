@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"sync"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/tensorboard"
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+	"github.com/mtt-project/mtt/proto/wire"
+)
+
+// metricService writes the metrics of one attempt to its event file.
+type metricService struct {
+	experimentv1.UnimplementedMetricServiceServer
+
+	events *tensorboard.Writer
+	fail   func(error) // records a failure of the volume, which is not the plugin's
+
+	mu       sync.Mutex
+	through  uint64        // number of the last point received
+	arrived  chan struct{} // closed and replaced when through grows
+	latest   checkpoint.Metrics
+	progress run.Progress
+}
+
+func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, fail func(error)) *metricService {
+	s := &metricService{events: events, fail: fail, arrived: make(chan struct{}), latest: checkpoint.Metrics{}}
+	if resumed != nil {
+		maps.Copy(s.latest, resumed.Metrics)
+		s.progress.Step = resumed.Step
+	}
+	return s
+}
+
+// LogMetrics appends a batch; see the service's definition for its rules.
+func (s *metricService) LogMetrics(_ context.Context, request *experimentv1.LogMetricsRequest) (*experimentv1.LogMetricsResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if progress := request.GetProgress(); progress != nil {
+		s.progress = run.Progress{Step: progress.GetStep(), TotalSteps: progress.GetTotalSteps()}
+	}
+	scalars := request.GetScalars()
+	if len(scalars) > 0 {
+		fresh, err := s.unseen(request.GetFirst(), scalars)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.append(fresh); err != nil {
+			return nil, err
+		}
+	}
+	return &experimentv1.LogMetricsResponse{Through: s.through}, nil
+}
+
+// unseen returns the points of a batch that were not received before.
+func (s *metricService) unseen(first uint64, scalars []*experimentv1.ScalarPoint) ([]*experimentv1.ScalarPoint, error) {
+	if len(scalars) > wire.MaxBatchPoints {
+		return nil, protocolErrorf("a batch of %d points: at most %d", len(scalars), wire.MaxBatchPoints)
+	}
+	if first == 0 || first > s.through+1 {
+		return nil, protocolErrorf("a batch that begins with point %d, after point %d", first, s.through)
+	}
+	seen := min(s.through+1-first, uint64(len(scalars)))
+	return scalars[seen:], nil
+}
+
+func (s *metricService) append(scalars []*experimentv1.ScalarPoint) error {
+	points := make([]tensorboard.Point, len(scalars))
+	for i, scalar := range scalars {
+		if err := s.check(scalar); err != nil {
+			return err
+		}
+		points[i] = tensorboard.Point{
+			Tag: scalar.GetTag(), Step: int64(scalar.GetStep()),
+			Value: float32(scalar.GetValue()), WallTime: scalar.GetWallTime(),
+		}
+	}
+	if err := s.events.Add(points); err != nil {
+		return s.broken(err)
+	}
+	for _, scalar := range scalars {
+		s.latest[scalar.GetTag()] = float64(float32(scalar.GetValue()))
+	}
+	s.through += uint64(len(scalars))
+	close(s.arrived)
+	s.arrived = make(chan struct{})
+	return nil
+}
+
+func (s *metricService) check(scalar *experimentv1.ScalarPoint) error {
+	if err := wire.CheckTag(scalar.GetTag()); err != nil {
+		return protocolErrorf("%v", err)
+	}
+	if scalar.GetStep() > math.MaxInt64 {
+		return protocolErrorf("a point of %q at step %d, which is beyond 63 bits", scalar.GetTag(), scalar.GetStep())
+	}
+	if _, known := s.latest[scalar.GetTag()]; !known && len(s.latest) >= wire.MaxTags {
+		return protocolErrorf("more than %d tags, with %q", wire.MaxTags, scalar.GetTag())
+	}
+	return nil
+}
+
+// barrier waits until point n is here, and returns the latest value of each tag then: a save that calls it as soon as
+// its header has come gets the metrics that belong to its step.
+func (s *metricService) barrier(ctx context.Context, n uint64) (checkpoint.Metrics, error) {
+	for {
+		s.mu.Lock()
+		through, arrived, latest := s.through, s.arrived, maps.Clone(s.latest)
+		s.mu.Unlock()
+		if through >= n {
+			return latest, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// durable returns the place in the event file right behind point n, once everything before it is on the disk.
+func (s *metricService) durable(n uint64) (checkpoint.Events, error) {
+	offset, err := s.events.OffsetAfter(n)
+	if err != nil {
+		return checkpoint.Events{}, s.broken(err)
+	}
+	return checkpoint.Events{File: offset.File, Bytes: offset.Bytes}, nil
+}
+
+func (s *metricService) broken(err error) error {
+	s.fail(err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+// now returns where training is, and the latest value of each tag.
+func (s *metricService) now() (run.Progress, checkpoint.Metrics) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.progress, maps.Clone(s.latest)
+}

@@ -1,0 +1,99 @@
+package worker
+
+import (
+	"errors"
+	"maps"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/plugin"
+	"github.com/mtt-project/mtt/host/internal/run"
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+)
+
+// Outcome is how an attempt ended.
+type Outcome struct {
+	State  run.State // SUCCEEDED, FAILED, STOPPED or INTERRUPTED
+	Err    error     // nil if SUCCEEDED; carries the exit code
+	Step   uint64
+	Result checkpoint.Metrics
+	// Progressed says that the attempt committed a checkpoint newer than the one it resumed from.
+	Progressed bool
+}
+
+// ending is what is known when Train is over.
+type ending struct {
+	response *experimentv1.TrainResponse // nil if err is set
+	err      error                       // of the call
+	volume   error                       // the first failure of the volume
+	asked    bool                        // the attempt was asked to end
+	cut      bool                        // it did not in time, or was ended at once
+	last     *checkpoint.Manifest        // the newest that the attempt saved; nil for none
+}
+
+// outcome classifies the end of an attempt. The causes are looked at from the outside in: what the volume did to the
+// plugin, then what was asked of it, then what it did itself.
+func (e ending) outcome() Outcome {
+	switch {
+	case e.volume != nil:
+		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
+			Hint("Make room, or mend the file system, and go on with: mtt-host resume RUN. What was saved before is whole.")}
+	case e.cut:
+		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Signalled, "the plugin was ended before it had left by itself")}
+	case e.err != nil:
+		return failed(e.err)
+	}
+	switch e.response.GetOutcome() {
+	case experimentv1.Outcome_OUTCOME_FINISHED:
+		return e.finished()
+	case experimentv1.Outcome_OUTCOME_STOPPED:
+		if !e.asked {
+			return protocolBroken("it stopped without having been asked to")
+		}
+		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Signalled, "stopped on request")}
+	case experimentv1.Outcome_OUTCOME_FAILED:
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.TrainFailed, "the experiment failed: %s", e.response.GetFailure().GetMessage())}
+	case experimentv1.Outcome_OUTCOME_PANICKED:
+		failure := e.response.GetFailure()
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the experiment panicked: %s\n%s", failure.GetMessage(), failure.GetStack())}
+	default:
+		return protocolBroken("its answer to Train has no outcome")
+	}
+}
+
+// finished believes a plugin only as far as its final checkpoint goes.
+func (e ending) finished() Outcome {
+	if e.last == nil || e.last.Reason != checkpoint.Final {
+		return protocolBroken("it finished without a final checkpoint")
+	}
+	if !maps.Equal(e.last.Result, checkpoint.Metrics(e.response.GetResult())) {
+		return protocolBroken("its result is not the one in its final checkpoint")
+	}
+	return Outcome{State: run.Succeeded, Result: e.last.Result}
+}
+
+// failed classifies a call to Train that did not return an outcome.
+func failed(err error) Outcome {
+	var (
+		ended *plugin.ExitError
+		known *exit.Error
+	)
+	switch {
+	case errors.As(err, &known): // it did not start
+		return Outcome{State: run.Failed, Err: err}
+	case !errors.As(err, &ended):
+		return protocolBroken(status.Convert(err).Message())
+	case ended.Signal != 0:
+		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Interrupted, "%w", err)}
+	case ended.Panicked():
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the experiment panicked: %w", err)}
+	default:
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the plugin ended in the middle of training: %w", err)}
+	}
+}
+
+func protocolBroken(how string) Outcome {
+	return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the plugin broke the protocol: %s", how)}
+}

@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// plan is what an attempt is to do, before anything of it is written.
+type plan struct {
+	attempts []run.Attempt // earlier ones
+	attempt  int
+	store    checkpoint.Store
+	resume   *checkpoint.Manifest // nil: from step 0
+	skipped  []checkpoint.Skipped
+	plugin   string // digest
+}
+
+func (p *plan) finished() bool { return p.resume != nil && p.resume.Reason == checkpoint.Final }
+
+// otherCode says that the checkpoint was made by an earlier plugin of the run.
+func (p *plan) otherCode() bool { return p.resume != nil && p.resume.PluginSHA256 != p.plugin }
+
+func (p *plan) step() uint64 {
+	if p.resume == nil {
+		return 0
+	}
+	return p.resume.Step
+}
+
+func (p *plan) claim() checkpoint.Claim {
+	claim := checkpoint.Claim{Attempt: p.attempt}
+	if p.resume != nil {
+		claim.ResumedFrom, claim.ResumedAttempt = p.resume.ID, p.resume.Attempt
+	}
+	return claim
+}
+
+// plan ends what an earlier attempt could not, and chooses the checkpoint to go on from.
+func (w *Worker) plan(ctx context.Context) (*plan, error) {
+	attempts, err := w.Run.Attempts()
+	if err != nil {
+		return nil, err
+	}
+	plan := &plan{attempts: attempts, attempt: 1, plugin: w.Run.Spec.Plugin.SHA256}
+	if n := len(attempts); n > 0 {
+		last := attempts[n-1]
+		plan.attempt = last.Number + 1
+		if last.End == nil { // we hold the lock, so its worker and its plugin are dead
+			err := w.Run.WriteEnd(last.Number, run.End{State: run.Interrupted, Cause: "its worker died", Code: exit.Interrupted, Step: last.Claim.ResumedStep})
+			if err != nil {
+				return nil, outputs(err)
+			}
+		}
+	}
+	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{})
+	if _, err := plan.store.Collect(ctx); err != nil {
+		return nil, outputs(err)
+	}
+	entries, err := plan.store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan.resume, plan.skipped, err = checkpoint.Select(ctx, plan.store, checkpoint.Lineage(run.Claims(attempts), entries), w.guard)
+	var mismatch *checkpoint.MismatchError
+	switch {
+	case errors.As(err, &mismatch):
+		return nil, exit.Errorf(exit.Mismatch, "run %s: %w", w.Run.ID, err).
+			Hint("Start another run with what differs: mtt-host run PLUGIN --new")
+	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint):
+		return nil, exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %w%s", w.Run.ID, err, list(plan.skipped)).
+			Hint("Bring a good copy of one back into %s, or start over: mtt-host run PLUGIN --new", w.Run.Checkpoints())
+	case err != nil:
+		return nil, err
+	case plan.finished():
+		return plan, nil // and needs no plugin
+	}
+	return plan, executable(w.Run).Verify()
+}
+
+// guard refuses a checkpoint that is not of this run. Code that the run was made to go on with counts as its own.
+func (w *Worker) guard(have *checkpoint.Manifest) error {
+	want := w.Run.Spec.Identity()
+	if slices.Contains(w.Run.Spec.Plugin.Former, have.PluginSHA256) {
+		want.PluginSHA256 = have.PluginSHA256
+	}
+	return checkpoint.Guard(want, have)
+}
+
+func list(skipped []checkpoint.Skipped) (lines string) {
+	for _, s := range skipped {
+		lines += fmt.Sprintf("\n  %s: %v", s.ID, s.Err)
+	}
+	return lines
+}
+
+// claim takes the attempt.
+func (w *Worker) claim(plan *plan) error {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	claim := plan.claim()
+	err = w.Run.ClaimNext(run.Claim{
+		Attempt: claim.Attempt, ResumedFrom: claim.ResumedFrom, ResumedAttempt: claim.ResumedAttempt, ResumedStep: plan.step(),
+		Hostname: hostname, PID: os.Getpid(), HostVersion: w.Host.Version,
+		PluginSHA256: w.Run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
+	})
+	if err != nil {
+		return outputs(err)
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/mtt-project/mtt/host/internal/plugin"
+	"github.com/mtt-project/mtt/host/internal/run"
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+)
+
+const (
+	// reportEvery is how often progress is logged, and a stop that the plugin has not followed is repeated.
+	reportEvery = time.Second
+	// cancelGrace is the time from the cancellation of Train to the end of the plugin: with it, an attempt's processes
+	// are gone 5 s after mtt has decided so.
+	cancelGrace = 3 * time.Second
+	// failedGrace is what a plugin gets to return from Train when the volume has failed and nothing can be saved.
+	failedGrace = 5 * time.Second
+)
+
+// train starts the plugin and sees Train to its end. The plugin has ended when it returns.
+func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) ending {
+	plugin, err := a.start(ctx, plan)
+	if err != nil {
+		return ending{err: err, cut: ctx.Err() != nil}
+	}
+	defer plugin.Kill()
+	call, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	returned := make(chan ending, 1)
+	go func() {
+		response, err := plugin.Train(call, a.request(plan, plugin))
+		if err != nil {
+			err = plugin.Explain(err)
+		} else {
+			plugin.Close()
+		}
+		returned <- ending{response: response, err: err}
+	}()
+	end := a.watch(ctx, plugin, stop, returned, cancel)
+	a.mu.Lock()
+	end.volume = a.volume
+	a.mu.Unlock()
+	end.last = a.checkpoints.last.Load()
+	return end
+}
+
+// watch waits until Train has returned, and on the way down gives the plugin less and less: Stop, then the cancellation
+// of Train, then Kill.
+func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan struct{}, returned <-chan ending, cancel func()) ending {
+	var (
+		asked    bool
+		failed   = (<-chan struct{})(a.failed)
+		deadline <-chan time.Time
+		report   = time.NewTicker(reportEvery)
+		reporter = newReporter(a)
+	)
+	defer report.Stop()
+	for {
+		select {
+		case end := <-returned:
+			reporter.report()
+			end.asked = asked
+			return end
+		case <-report.C:
+			reporter.report()
+			if asked {
+				a.askToStop(plugin)
+			}
+		case <-stop:
+			stop, asked = nil, true
+			grace := time.Duration(a.run.Spec.Options.StopGrace)
+			deadline = time.After(grace)
+			a.log.say(Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
+			a.askToStop(plugin)
+		case <-failed:
+			failed, deadline = nil, time.After(failedGrace)
+		case <-deadline:
+			cancel()
+			a.log.say(Warning, "the plugin did not return from Train in time")
+			select {
+			case <-plugin.Done():
+			case <-time.After(cancelGrace):
+			case <-ctx.Done():
+			}
+			return ending{asked: asked, cut: true}
+		case <-ctx.Done():
+			return ending{asked: true, cut: true}
+		}
+	}
+}
+
+// askToStop tells the plugin to stop. It is repeated until Train returns, since one that arrives before Train has begun
+// is lost.
+func (a *attempt) askToStop(plugin *plugin.Plugin) {
+	ctx, cancel := context.WithTimeout(context.Background(), reportEvery)
+	defer cancel()
+	// The answer is Train's return; an error means a broken connection, which Train reports too.
+	_, _ = plugin.Stop(ctx, &experimentv1.StopRequest{})
+}
+
+// start starts the plugin and records what it trains on.
+func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error) {
+	spec := a.run.Spec
+	started, err := plugin.Start(ctx, plugin.Options{
+		Executable: executable(a.run),
+		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
+		Env: spec.Options.Env, Lock: a.run.LockFile(),
+		Timeout: time.Duration(spec.Options.StartTimeout),
+		Output:  func(line string) { a.log.write(Event{Kind: Printed, Message: line}) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	key := exactness(spec.Plugin.SHA256, spec.Options.Device)
+	err = a.run.WriteStart(a.number, run.Start{
+		Device: key.Device, Exactness: key, PluginPID: started.PID(), Events: a.events.Name(), Time: time.Now().UTC(),
+	})
+	if err != nil {
+		started.Kill()
+		return nil, outputs(err)
+	}
+	a.log.write(Event{Kind: Started, Step: plan.step(), Message: a.beginning(plan, key)})
+	return started, nil
+}
+
+func executable(r *run.Run) plugin.Executable {
+	return plugin.Executable{Path: r.Executable(), SHA256: r.Spec.Plugin.SHA256}
+}
+
+func (a *attempt) beginning(plan *plan, key run.Exactness) string {
+	where := "from step 0"
+	switch {
+	case plan.resume != nil:
+		where = fmt.Sprintf("resumed from checkpoint %s at step %d", plan.resume.ID, plan.resume.Step)
+	case plan.attempt > 1:
+		where = "from step 0, since no earlier attempt saved a checkpoint"
+	}
+	return fmt.Sprintf("attempt %d of run %s on %s: %s", plan.attempt, a.run.ID, key.Device, where)
+}
+
+func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.TrainRequest {
+	spec := a.run.Spec
+	request := &experimentv1.TrainRequest{
+		RunId:      a.run.ID,
+		Attempt:    uint32(a.number),
+		OutputDir:  a.output,
+		ConfigJson: spec.Config,
+		Seed:       spec.Seed,
+		Device:     spec.Options.Device,
+		Cadence:    &experimentv1.Cadence{Steps: spec.Options.Cadence.Steps, Interval: durationpb.New(spec.Options.Cadence.Interval)},
+		StopGrace:  durationpb.New(time.Duration(spec.Options.StopGrace)),
+		HostServices: started.Serve(func(server *grpc.Server) {
+			experimentv1.RegisterCheckpointServiceServer(server, a.checkpoints)
+			experimentv1.RegisterMetricServiceServer(server, a.metrics)
+		}),
+	}
+	if plan.resume != nil {
+		request.Resume = toProto(plan.resume)
+	}
+	return request
+}

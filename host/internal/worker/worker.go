@@ -1,0 +1,103 @@
+// Package worker lives one attempt of a run: it chooses the checkpoint, claims the attempt, starts the plugin, serves
+// it, keeps its checkpoints and metrics, and sees it to its end.
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// Worker runs attempts of one run, whose lock the caller holds.
+type Worker struct {
+	Run  *run.Run
+	Stop <-chan struct{} // closed to ask for a checkpoint and a clean end
+	Host run.Host
+	Emit func(Event) // gets the events of the attempt as they are logged, one at a time
+}
+
+// Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
+// the attempt itself went is the outcome. A run that needs no further step ends without an attempt. When ctx is
+// cancelled the attempt ends at once, without a checkpoint.
+func (w *Worker) Attempt(ctx context.Context) (Outcome, error) {
+	plan, err := w.plan(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if plan.finished() {
+		return w.conclude(plan.attempt-1, Outcome{State: run.Succeeded, Step: plan.resume.Step, Result: plan.resume.Result})
+	}
+	if err := w.claim(plan); err != nil {
+		return Outcome{}, err
+	}
+	outcome := w.live(ctx, plan)
+	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished"}
+	if outcome.Err != nil {
+		end.Cause = outcome.Err.Error()
+	}
+	if err := w.Run.WriteEnd(plan.attempt, end); err != nil {
+		if outcome.Err != nil {
+			return outcome, nil // the disk that cannot hold end.json is what ended the attempt
+		}
+		return Outcome{}, outputs(err)
+	}
+	return w.conclude(plan.attempt, outcome)
+}
+
+// conclude writes the result of a run that succeeded.
+func (w *Worker) conclude(attempt int, outcome Outcome) (Outcome, error) {
+	if outcome.State != run.Succeeded {
+		return outcome, nil
+	}
+	err := w.Run.Finish(run.Result{State: run.Succeeded, Result: outcome.Result, Step: outcome.Step, Attempt: attempt})
+	if err != nil {
+		return Outcome{}, outputs(err)
+	}
+	return outcome, nil
+}
+
+// live is the attempt itself. Everything that it starts has ended when it returns.
+func (w *Worker) live(ctx context.Context, plan *plan) (outcome Outcome) {
+	outcome = Outcome{State: run.Interrupted, Step: plan.step()}
+	log, err := openLog(w.Run.LogFile(plan.attempt), plan.attempt, w.Emit)
+	if err != nil {
+		outcome.Err = outputs(err)
+		return outcome
+	}
+	defer log.close()
+	for _, skipped := range plan.skipped {
+		log.write(Event{Kind: FellBack, Checkpoint: skipped.ID, Message: fmt.Sprintf("skipped a bad checkpoint and fell back to the one before: %v", skipped.Err)})
+	}
+	if plan.otherCode() {
+		log.say(Warning, "going on with other code than made checkpoint %s: exactness is not claimed", plan.resume.ID)
+	}
+	defer func() {
+		event := Event{Kind: Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}
+		if outcome.Err != nil {
+			event.Message = fmt.Sprintf("attempt %s: %v", outcome.State, outcome.Err)
+		}
+		log.write(event)
+	}()
+	attempt, err := w.open(plan, log)
+	if err != nil {
+		outcome.Err = err
+		return outcome
+	}
+	ending := attempt.train(ctx, plan, w.Stop)
+	if err := attempt.close(); err != nil && ending.volume == nil {
+		ending.volume = err
+	}
+	step := max(outcome.Step, attempt.step(ending))
+	outcome = ending.outcome()
+	outcome.Step = step
+	outcome.Progressed = ending.last != nil && ending.last.Step > plan.step()
+	return outcome
+}
+
+// outputs says that the outputs could not be written.
+func outputs(err error) error {
+	return exit.Errorf(exit.Usage, "the outputs cannot be written: %w", err).
+		Hint("Make room, or name another directory with --outputs DIR.")
+}

@@ -1,0 +1,3 @@
+module github.com/mtt-project/mtt/plugins
+
+go 1.26.5

@@ -1,0 +1,86 @@
+// Package sdk turns a Go program into an experiment that mtt-host can run, resume and ship.
+//
+// An experiment is a main package that calls Serve:
+//
+//	type Config struct {
+//		Steps        int64   `json:"steps" jsonschema:"training steps"`
+//		LearningRate float64 `json:"learning_rate" jsonschema:"step size of the optimizer"`
+//	}
+//
+//	func main() {
+//		sdk.Serve(sdk.Experiment[Config]{
+//			Name:     "digits",
+//			Defaults: Config{Steps: 600, LearningRate: 0.001},
+//			Train:    train,
+//		})
+//	}
+//
+//	func train(run *sdk.Run, config Config) (sdk.Result, error) {
+//		model := newModel(config, run.Seed())
+//		step, err := run.Resume(model) // 0, or the step of the checkpoint that was loaded into model
+//		if err != nil {
+//			return nil, err
+//		}
+//		for step < config.Steps {
+//			step++
+//			run.Metrics.Scalar(step, "train/loss", model.trainOn(batch(run.Seed(), step)))
+//			run.Progress(step, config.Steps)
+//			if run.ShouldSave(step) {
+//				if err := run.Save(step); err != nil {
+//					return nil, err
+//				}
+//			}
+//			if run.Stopped() {
+//				return nil, sdk.ErrStopped
+//			}
+//		}
+//		return sdk.Result{"accuracy": model.accuracy()}, nil
+//	}
+//
+// Two rules make a resumed run the same run, bit for bit: everything that the next step depends on is in the state
+// that Resume is given, and the order of the data is a function of the seed and the step alone.
+package sdk
+
+import "errors"
+
+// ErrStopped is what Train returns when it left early because Run.Stopped said so.
+var ErrStopped = errors.New("stopped on request")
+
+// Result is what a run comes to, such as {"accuracy": 0.95}. It must not depend on the clock: a run that was killed
+// and resumed returns the same one.
+type Result map[string]float64
+
+// Direction says which way a metric is better.
+type Direction int
+
+// The directions of a metric. Max: larger is better.
+const (
+	Max Direction = iota + 1
+	Min
+)
+
+// Experiment describes a program that trains. C is its configuration: a struct whose exported fields have json names
+// and, for people, `jsonschema:"…"` descriptions. Its JSON Schema is made from the type, and Defaults fills in what a
+// user leaves out.
+type Experiment[C any] struct {
+	// Name is the experiment's, `[a-z][a-z0-9-]{0,62}`. It is part of every run's identity.
+	Name string
+	// Version is for people. Which code is the same is decided by the digest of the executable.
+	Version string
+	// Summary says in one sentence what is trained.
+	Summary string
+	// CheckpointPrefix begins the names of this experiment's checkpoints, so that experiments can share a volume. It
+	// has the form of Name, which it is by default.
+	CheckpointPrefix string
+	// Defaults is the configuration of a run that sets nothing.
+	Defaults C
+	// Devices lists those the program was built for, of "go", "cpu" and "cuda". Empty: it does not choose.
+	Devices []string
+	// Metrics names the metrics in the result, with the direction that is better.
+	Metrics map[string]Direction
+	// Inexact says that a resumed run may differ from one that was left alone. mtt then does not claim otherwise.
+	Inexact bool
+	// Train runs until the configured end and returns the result; or until Run.Stopped, and returns ErrStopped. Any
+	// other error fails the run. The final checkpoint is made by Serve once Train has returned a result.
+	Train func(run *Run, config C) (Result, error)
+}

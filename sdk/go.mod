@@ -1,0 +1,3 @@
+module github.com/mtt-project/mtt/sdk
+
+go 1.26.5
