@@ -56,10 +56,14 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
+	return fmt.Sprintf("checkpoint %s belongs to something else:%s", e.ID, e.Differences("the checkpoint", "this run"))
+}
+
+// Differences lists the fields, each on a line of its own, with what have and want stand for in words.
+func (e *MismatchError) Differences(have, want string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "checkpoint %s belongs to something else:", e.ID)
 	for _, f := range e.Fields {
-		fmt.Fprintf(&b, "\n  %s: the checkpoint has %s, this run has %s", f.Name, orNone(f.Have), orNone(f.Want))
+		fmt.Fprintf(&b, "\n  %s: %s has %s, %s has %s", f.Name, have, orNone(f.Have), want, orNone(f.Want))
 	}
 	return b.String()
 }

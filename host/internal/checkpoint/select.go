@@ -17,14 +17,14 @@ type Skipped struct {
 }
 
 // Select returns the newest of the candidates whose every hash is right, and the corrupt ones that it went past on the
-// way. Candidates come newest first, as from Lineage.
+// way. Candidates come newest first, as from Lineage; guard refuses a manifest that must not be loaded, as Guard does.
 //
 // It falls back past corruption only. A checkpoint of another identity (*MismatchError), one of a newer mtt-host
 // (*VersionError) and storage that fails end it at once. If all candidates are corrupt the error is
 // ErrNoGoodCheckpoint; if there are none, it returns nil without an error.
-func Select(ctx context.Context, s Store, candidates []Entry, want Identity) (best *Manifest, skipped []Skipped, err error) {
+func Select(ctx context.Context, s Store, candidates []Entry, guard func(*Manifest) error) (best *Manifest, skipped []Skipped, err error) {
 	for _, c := range candidates {
-		m, err := load(ctx, s, c, want)
+		m, err := load(ctx, s, c, guard)
 		if err == nil {
 			return m, skipped, nil
 		}
@@ -39,11 +39,11 @@ func Select(ctx context.Context, s Store, candidates []Entry, want Identity) (be
 	return nil, nil, nil
 }
 
-func load(ctx context.Context, s Store, c Entry, want Identity) (*Manifest, error) {
+func load(ctx context.Context, s Store, c Entry, guard func(*Manifest) error) (*Manifest, error) {
 	if c.Err != nil {
 		return nil, c.Err
 	}
-	if err := Guard(want, c.Manifest); err != nil { // Before gigabytes are read for nothing.
+	if err := guard(c.Manifest); err != nil { // Before gigabytes are read for nothing.
 		return nil, err
 	}
 	return s.Verify(ctx, c.ID)

@@ -60,7 +60,7 @@ func (h *history) list(t *testing.T) []checkpoint.Entry {
 
 func (h *history) choose(t *testing.T, want checkpoint.Identity) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
 	t.Helper()
-	return checkpoint.Select(t.Context(), h, h.list(t), want)
+	return checkpoint.Select(t.Context(), h, h.list(t), guard(want))
 }
 
 var identity = storetest.Header(0).Identity
@@ -115,7 +115,7 @@ func TestSelectNeverFallsBackPastAMismatch(t *testing.T) {
 func TestSelectNeverFallsBackPastStorageThatFails(t *testing.T) {
 	h := newHistory(t, written(1, checkpoint.Periodic), written(1, checkpoint.Periodic))
 	failing := errors.New("the network is down")
-	best, _, err := checkpoint.Select(t.Context(), unverifiable{h.Store, failing}, h.list(t), identity)
+	best, _, err := checkpoint.Select(t.Context(), unverifiable{h.Store, failing}, h.list(t), guard(identity))
 	if best != nil || !errors.Is(err, failing) {
 		t.Errorf("selected %v, %v", best, err)
 	}
@@ -129,4 +129,8 @@ type unverifiable struct {
 
 func (u unverifiable) Verify(context.Context, string) (*checkpoint.Manifest, error) {
 	return nil, u.err
+}
+
+func guard(want checkpoint.Identity) func(*checkpoint.Manifest) error {
+	return func(have *checkpoint.Manifest) error { return checkpoint.Guard(want, have) }
 }

@@ -17,8 +17,10 @@ type common struct {
 	format  string
 }
 
+const defaultOutputs = "./outputs"
+
 func (c *common) add(flags *pflag.FlagSet) {
-	flags.StringVar(&c.outputs, "outputs", "./outputs", "directory that holds runs and checkpoints")
+	flags.StringVar(&c.outputs, "outputs", defaultOutputs, "directory that holds runs and checkpoints")
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
 }
 

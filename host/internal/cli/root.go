@@ -77,10 +77,13 @@ func noSuchCommand(command *cobra.Command, args []string) error {
 }
 
 // exactly is cobra.ExactArgs with our exit code.
-func exactly(n int) cobra.PositionalArgs {
+func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+
+// between is cobra.RangeArgs with our exit code.
+func between(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
-		if len(args) != n {
-			return exit.Errorf(exit.Usage, "%s takes %d argument(s), got %d", command.CommandPath(), n, len(args)).
+		if len(args) < least || len(args) > most {
+			return exit.Errorf(exit.Usage, "%s: got %d argument(s)", command.CommandPath(), len(args)).
 				Hint("Usage: %s", command.UseLine())
 		}
 		return nil

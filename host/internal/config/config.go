@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,6 +72,27 @@ func (s *Schema) Merge(file string, sets []string) (json.RawMessage, error) {
 			return nil, fmt.Errorf("-S %s: %w", set, err)
 		}
 	}
+	return s.finish(values)
+}
+
+// Complete returns a configuration in canonical form with the defaults of the keys that it does not have.
+func (s *Schema) Complete(config json.RawMessage) (json.RawMessage, error) {
+	values, err := s.defaults(s.root)
+	if err != nil {
+		return nil, err
+	}
+	overlay, err := decodeObject(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := merge(s.root, values, overlay, ""); err != nil {
+		return nil, err
+	}
+	return s.finish(values)
+}
+
+// finish brings values into canonical form and checks them against the whole schema.
+func (s *Schema) finish(values map[string]any) (json.RawMessage, error) {
 	config, err := canonical(s.root, values)
 	if err != nil {
 		return nil, err
@@ -234,14 +256,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // readFile reads a configuration file by its extension, .toml or .json.
 func readFile(path string) (map[string]any, error) {
@@ -266,13 +281,21 @@ func readFile(path string) (map[string]any, error) {
 	default:
 		return nil, fmt.Errorf("%s: a configuration file ends in .toml or .json", path)
 	}
+	object, err := decodeObject(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return object, nil
+}
+
+func decodeObject(raw []byte) (map[string]any, error) {
 	value, err := decode(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("%s is not JSON: %w", path, err)
+		return nil, fmt.Errorf("not JSON: %w", err)
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("%s: want an object of configuration keys, got %s", path, typeOf(value))
+		return nil, fmt.Errorf("want an object of configuration keys, got %s", typeOf(value))
 	}
 	return object, nil
 }

@@ -42,9 +42,19 @@ func Choose(registry *run.Registry, spec *run.Spec, request Request) (*Choice, e
 			note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(otherCode))
 		}
 	}
+	return create(registry, spec, note)
+}
+
+func create(registry *run.Registry, spec *run.Spec, note string) (*Choice, error) {
 	created, err := registry.Create(spec)
-	if err != nil {
-		return nil, outputs(err)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, exit.Errorf(exit.StillRunning, "run %s was made by another process just now", spec.RunID)
+	case err != nil && exit.Of(err) == exit.Internal:
+		return nil, exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
+			Hint("Name a directory that can be written with --outputs DIR or MTT_OUTPUTS.")
+	case err != nil:
+		return nil, err
 	}
 	return &Choice{Run: created, Note: note}, nil
 }
@@ -52,14 +62,7 @@ func Choose(registry *run.Registry, spec *run.Spec, request Request) (*Choice, e
 func chooseNamed(registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
 	there, err := registry.Get(request.Name)
 	if exit.Of(err) == exit.NotFound {
-		created, err := registry.Create(spec)
-		if errors.Is(err, fs.ErrExist) {
-			return nil, exit.Errorf(exit.StillRunning, "run %s was made by another process just now", spec.RunID)
-		}
-		if err != nil {
-			return nil, outputs(err)
-		}
-		return &Choice{Run: created}, nil
+		return create(registry, spec, "")
 	}
 	if err != nil {
 		return nil, err
@@ -77,7 +80,7 @@ func chooseNamed(registry *run.Registry, spec *run.Spec, request Request) (*Choi
 	}
 	switch info.State {
 	case run.Succeeded:
-		return &Choice{Run: there, Finished: true, Note: fmt.Sprintf("run %s has finished already; nothing was trained", there.ID)}, nil
+		return &Choice{Run: there, Finished: true, Note: finishedNote(there)}, nil
 	case run.Failed:
 		return nil, exit.Errorf(*info.ExitCode, "run %s has failed: %s", there.ID, info.Error).
 			Hint("Try once more from its last checkpoint: mtt-host resume %s", there.ID)
@@ -92,7 +95,7 @@ func otherIdentity(there *run.Run, spec *run.Spec) error {
 	if !errors.As(difference, &mismatch) {
 		return exit.Errorf(exit.Mismatch, "run %s is another one", there.ID)
 	}
-	return exit.Errorf(exit.Mismatch, "run %s is another one: %s", there.ID, mismatch.Differences()).
+	return exit.Errorf(exit.Mismatch, "run %s is another one:%s", there.ID, mismatch.Differences("the run", "what was asked for")).
 		Hint("Go on with it as it is: mtt-host resume %s\nStart over with what was asked for: choose another --name.", there.ID)
 }
 
@@ -124,37 +127,6 @@ func unfinished(registry *run.Registry, spec *run.Spec) (same, otherCode []*run.
 	return same, otherCode, nil
 }
 
-// Resume readies a run, by name, for its next attempt. plugin, if it is not empty, names other code to go on with.
-func Resume(registry *run.Registry, id string, options func(*run.Options) error, adopt func(*run.Spec) error) (*Choice, error) {
-	there, err := registry.Get(id)
-	if err != nil {
-		return nil, err
-	}
-	result, err := there.Result()
-	if err != nil {
-		return nil, err
-	}
-	if result != nil && result.State == run.Succeeded {
-		return &Choice{Run: there, Finished: true, Note: fmt.Sprintf("run %s has finished already; nothing was trained", id)}, nil
-	}
-	if err := there.Lock(); err != nil {
-		return nil, err
-	}
-	spec := *there.Spec
-	err = errors.Join(options(&spec.Options), adopt(&spec))
-	if err == nil && result != nil {
-		err = there.Reopen(result)
-	}
-	if err == nil {
-		err = there.Adopt(&spec)
-	}
-	if err != nil {
-		there.Unlock()
-		return nil, err
-	}
-	return &Choice{Run: there}, nil
-}
-
 // goOn locks an unfinished run and gives it the options that the person set anew.
 func goOn(there *run.Run, options func(*run.Options) error) (*Choice, error) {
 	if err := there.Lock(); err != nil {
@@ -174,12 +146,4 @@ func ids(runs []*run.Run) string {
 		names[i] = r.ID
 	}
 	return strings.Join(names, ", ")
-}
-
-func outputs(err error) error {
-	if exit.Of(err) != exit.Internal {
-		return err
-	}
-	return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
-		Hint("Name a directory that can be written with --outputs DIR or MTT_OUTPUTS.")
 }

@@ -40,7 +40,7 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	if err := request.Options(&options); err != nil {
 		return nil, err
 	}
-	code, description, err := install(ctx, registry, request.Plugin, options)
+	code, description, err := Install(ctx, registry, request.Plugin, options)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,8 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	return spec, nil
 }
 
-func install(ctx context.Context, registry *run.Registry, name string, options run.Options) (run.Plugin, *plugin.Description, error) {
+// Install brings the plugin that a person names into the volume, and asks it what it is.
+func Install(ctx context.Context, registry *run.Registry, name string, options run.Options) (run.Plugin, *plugin.Description, error) {
 	source, err := plugin.Find(name)
 	if err != nil {
 		return run.Plugin{}, nil, err
@@ -76,7 +77,7 @@ func install(ctx context.Context, registry *run.Registry, name string, options r
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	description, err := plugin.Describe(ctx, executable, time.Duration(options.StartTimeout))
+	description, err := plugin.Describe(ctx, executable, options.Env, time.Duration(options.StartTimeout))
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}

@@ -31,8 +31,8 @@ type Description struct {
 	Config *config.Schema `json:"-"`
 }
 
-// Describe starts the executable, asks it what it is, and ends it.
-func Describe(ctx context.Context, executable Executable, timeout time.Duration) (*Description, error) {
+// Describe starts the executable, asks it what it is, and ends it. It gets the same environment as for training.
+func Describe(ctx context.Context, executable Executable, env map[string]string, timeout time.Duration) (*Description, error) {
 	dir, err := scratch.New()
 	if err != nil {
 		return nil, err
@@ -43,6 +43,7 @@ func Describe(ctx context.Context, executable Executable, timeout time.Duration)
 		Sockets:    dir.Path,
 		Temporary:  dir.Path,
 		Directory:  dir.Path,
+		Env:        env,
 		Timeout:    timeout,
 	})
 	if err != nil {

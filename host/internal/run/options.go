@@ -8,6 +8,17 @@ import (
 	"time"
 )
 
+// DefaultOptions are those of a run that sets none.
+func DefaultOptions() Options {
+	return Options{
+		Device:       "auto",
+		Cadence:      Cadence{Interval: 30 * time.Second},
+		Keep:         3,
+		StartTimeout: Duration(30 * time.Second),
+		StopGrace:    Duration(30 * time.Second),
+	}
+}
+
 // Duration is a time.Duration that is text in JSON, such as "30s".
 type Duration time.Duration
 

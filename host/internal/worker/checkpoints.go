@@ -98,7 +98,6 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 // receive takes blobs until the commit, and checks that nothing comes behind it.
 func receive(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse], writer checkpoint.Writer) error {
 	assembler := wire.NewAssembler(blobSink{writer})
-	defer assembler.Close()
 	for {
 		request, err := stream.Recv()
 		if errors.Is(err, io.EOF) {

@@ -1,0 +1,57 @@
+# The commands of the project. `make run` and `make test` do their own set-up.
+
+MODULES   := proto host sdk sdk/gomlx plugins
+PLUGINS   := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
+PYTHON    ?= python3
+TOOLS     := $(CURDIR)/.tools
+VENV      := .venv
+# Everything is pinned by go.sum, so the toolchain that is there is the one that is used.
+export GOTOOLCHAIN ?= local
+
+.PHONY: build run test lint generate soak bench clean
+
+## build: bin/mtt-host and bin/plugins/<name>
+build:
+	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/mtt-host ./cmd/mtt-host
+	@for plugin in $(filter-out faulty,$(PLUGINS)); do \
+		go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/plugins/$$plugin ./$$plugin || exit 1; \
+	done
+
+## run: train the digits on this machine, and say where the run is
+run: build
+	bin/mtt-host run plugins/train
+
+## test: all tests, with everything that they need
+test: build $(VENV)/installed lint
+	@for module in $(MODULES); do (cd $$module && go test -timeout 20m ./...) || exit 1; done
+
+## lint: vet, staticcheck, buf, import edges, stale generated code
+lint: $(TOOLS)/installed
+	@for module in $(MODULES); do (cd $$module && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
+	tools/edges.sh
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf breaking --against proto/baseline.binpb
+	tools/stale.sh
+
+## generate: the Go code of the wire
+generate: $(TOOLS)/installed
+	$(TOOLS)/buf generate
+
+## soak: the kill tests at full count
+soak: build $(VENV)/installed
+	cd host && MTT_SOAK=1 go test -count=1 -timeout 10h -run Kill ./cmd/mtt-host
+
+clean:
+	rm -rf bin $(TOOLS) $(VENV)
+
+# A stamp says that what the pinned files name is installed.
+$(VENV)/installed: tools/python/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/python/requirements.txt
+	touch $@
+
+$(TOOLS)/installed: tools/go.mod tools/go.sum tools/buf/go.mod tools/buf/go.sum
+	mkdir -p $(TOOLS)
+	cd tools && GOWORK=off go build -o $(TOOLS)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc honnef.co/go/tools/cmd/staticcheck
+	cd tools/buf && GOWORK=off go build -o $(TOOLS)/ github.com/bufbuild/buf/cmd/buf
+	touch $@

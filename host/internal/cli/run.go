@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/launch"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
+	"github.com/mtt-project/mtt/host/internal/supervise"
+	"github.com/mtt-project/mtt/host/internal/worker"
+)
+
+func newRun() *cobra.Command {
+	var (
+		common  common
+		options runOptions
+		request launch.Request
+	)
+	command := &cobra.Command{
+		Use:   "run PLUGIN",
+		Short: "Train an experiment, or go on with the run of it that was left unfinished",
+		Long: `Train an experiment.
+
+PLUGIN is a directory with a Go main package, an executable, or the bare name of
+one in plugins/ or bin/plugins/.
+
+If there is a run of the same experiment, configuration, seed and code that was
+stopped or killed, it goes on from its last checkpoint; --new starts another.
+Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
+		Example: `  mtt-host run plugins/train
+  mtt-host run plugins/train -S steps=2000 -S hidden=256 --seed 1 --name wide`,
+		Args: exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			request.Plugin, request.Options = args[0], options.apply
+			return live(command, common, func(ctx context.Context, registry *run.Registry, host run.Host) (*launch.Choice, error) {
+				request.Host = host
+				spec, err := launch.Prepare(ctx, registry, request)
+				if err != nil {
+					return nil, err
+				}
+				return launch.Choose(registry, spec, request)
+			})
+		},
+	}
+	flags := command.Flags()
+	common.add(flags)
+	options.add(flags)
+	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
+	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
+	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
+	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")
+	flags.BoolVar(&request.New, "new", false, "start another run beside an unfinished one")
+	return command
+}
+
+func newResume() *cobra.Command {
+	var (
+		common  common
+		options runOptions
+		other   string
+	)
+	command := &cobra.Command{
+		Use:   "resume RUN",
+		Short: "Go on with a run from its last checkpoint",
+		Long: `Go on with a run that was stopped, killed or has failed, from its last
+checkpoint, with the code that it began with.
+
+--plugin goes on with other code. mtt then no longer claims that the run equals
+one that was left alone.`,
+		Args: exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return live(command, common, func(ctx context.Context, registry *run.Registry, _ run.Host) (*launch.Choice, error) {
+				return launch.Resume(ctx, registry, args[0], other, options.apply)
+			})
+		},
+	}
+	flags := command.Flags()
+	common.add(flags)
+	options.add(flags)
+	flags.StringVar(&other, "plugin", "", "go on with the code of this `plugin`")
+	return command
+}
+
+// live chooses a run, lives it until it has ended, and prints it.
+func live(command *cobra.Command, common common, choose func(context.Context, *run.Registry, run.Host) (*launch.Choice, error)) error {
+	if err := common.check(); err != nil {
+		return err
+	}
+	registry, err := common.registry()
+	if err != nil {
+		return err
+	}
+	if err := scratch.Sweep(); err != nil {
+		fmt.Fprintf(command.ErrOrStderr(), "mtt-host: %v\n", err)
+	}
+	interrupts, release := catch(command.Context())
+	defer release()
+	host, err := thisHost()
+	if err != nil {
+		return err
+	}
+	preparing, prepared := interrupts.preparing()
+	choice, err := choose(preparing, registry, host)
+	interrupted := preparing.Err() != nil
+	prepared()
+	if interrupted {
+		if choice != nil {
+			choice.Run.Unlock()
+		}
+		return exit.Errorf(exit.Signalled, "interrupted before training had begun")
+	}
+	if err != nil {
+		return err
+	}
+	defer choice.Run.Unlock()
+	view := newView(command.ErrOrStderr())
+	if choice.Note != "" {
+		view.say(choice.Note)
+	}
+	if !choice.Finished {
+		worker := &worker.Worker{Run: choice.Run, Stop: interrupts.stop, Host: host, Emit: view.show}
+		_, err = supervise.Run(interrupts.now, worker)
+	}
+	view.end()
+	choice.Run.Unlock() // so that the state below is that of a run nobody works on
+	return summarize(command, common, view, choice.Run, err)
+}
+
+// summarize prints the run as it ended; err is how.
+func summarize(command *cobra.Command, common common, view *view, ended *run.Run, err error) error {
+	info, infoErr := ended.Info()
+	if infoErr != nil {
+		if err == nil {
+			err = infoErr
+		}
+		return err
+	}
+	if common.json() {
+		if printErr := printJSON(command.OutOrStdout(), info); printErr != nil {
+			return printErr
+		}
+	} else if err == nil {
+		fmt.Fprintln(command.OutOrStdout(), resultText(info))
+	}
+	view.summary(info, common.outputs)
+	return err
+}
+
+func resultText(info *run.Info) string {
+	return fmt.Sprintf("%s %s: %s", info.RunID, info.State, metricsText(info.Result))
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// runOptions are the flags that `run` and `resume` share: how a run is lived, not what it is.
+type runOptions struct {
+	flags        *pflag.FlagSet
+	device       string
+	cadence      string
+	keep         int
+	retries      int
+	env          []string
+	startTimeout time.Duration
+	stopGrace    time.Duration
+}
+
+func (o *runOptions) add(flags *pflag.FlagSet) {
+	o.flags = flags
+	defaults := run.DefaultOptions()
+	flags.StringVar(&o.device, "device", defaults.Device, "what to train on: auto or go")
+	flags.StringVar(&o.cadence, "checkpoint-every", defaults.Cadence.String(), "checkpoint every so many steps (500) or so much time (30s)")
+	flags.IntVar(&o.keep, "keep", defaults.Keep, "number of newest checkpoints to keep")
+	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
+	flags.StringArrayVar(&o.env, "env-var", nil, "`NAME=VALUE` in the plugin's environment; may be given again")
+	flags.DurationVar(&o.startTimeout, "start-timeout", time.Duration(defaults.StartTimeout), "time that the plugin has to start")
+	flags.DurationVar(&o.stopGrace, "stop-grace", time.Duration(defaults.StopGrace), "time that the plugin has to save and leave when asked to stop")
+}
+
+// apply sets the options that the person gave, and leaves the others as they are.
+func (o *runOptions) apply(options *run.Options) error {
+	if o.flags.Changed("device") {
+		if o.device != "auto" && o.device != "go" {
+			return exit.Errorf(exit.Usage, "--device %s: want auto or go", o.device)
+		}
+		options.Device = o.device
+	}
+	if o.flags.Changed("checkpoint-every") {
+		cadence, err := run.ParseCadence(o.cadence)
+		if err != nil {
+			return exit.Errorf(exit.Usage, "--checkpoint-every: %w", err)
+		}
+		options.Cadence = cadence
+	}
+	if o.flags.Changed("keep") {
+		if o.keep < 1 {
+			return exit.Errorf(exit.Usage, "--keep %d: want at least 1, or a kill could lose the run", o.keep)
+		}
+		options.Keep = o.keep
+	}
+	if o.flags.Changed("retries") {
+		if o.retries < 0 {
+			return exit.Errorf(exit.Usage, "--retries %d: want 0 or more", o.retries)
+		}
+		options.Retries = o.retries
+	}
+	for _, variable := range o.env {
+		name, value, ok := strings.Cut(variable, "=")
+		if !ok || name == "" {
+			return exit.Errorf(exit.Usage, "--env-var %s: want NAME=VALUE", variable)
+		}
+		if options.Env == nil {
+			options.Env = map[string]string{}
+		}
+		options.Env[name] = value
+	}
+	for name, timeout := range map[string]struct {
+		given time.Duration
+		to    *run.Duration
+	}{"start-timeout": {o.startTimeout, &options.StartTimeout}, "stop-grace": {o.stopGrace, &options.StopGrace}} {
+		if o.flags.Changed(name) {
+			if timeout.given <= 0 {
+				return exit.Errorf(exit.Usage, "--%s %s: want more than 0", name, timeout.given)
+			}
+			*timeout.to = run.Duration(timeout.given)
+		}
+	}
+	return nil
+}

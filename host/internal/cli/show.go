@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+func newList() *cobra.Command {
+	var common common
+	command := &cobra.Command{
+		Use:   "ls",
+		Short: "List the runs",
+		Args:  exactly(0),
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := common.check(); err != nil {
+				return err
+			}
+			registry, err := common.registry()
+			if err != nil {
+				return err
+			}
+			runs, broken, err := registry.List()
+			if err != nil {
+				return err
+			}
+			infos := make([]*run.Info, 0, len(runs))
+			for _, listed := range runs {
+				info, err := listed.Info()
+				if err != nil {
+					broken = append(broken, fmt.Errorf("run %s: %w", listed.ID, err))
+					continue
+				}
+				infos = append(infos, info)
+			}
+			for _, err := range broken {
+				fmt.Fprintf(command.ErrOrStderr(), "warning: %v\n", err)
+			}
+			if common.json() {
+				return printList(command.OutOrStdout(), infos)
+			}
+			return printRuns(command.OutOrStdout(), infos)
+		},
+	}
+	common.add(command.Flags())
+	return command
+}
+
+func printRuns(to io.Writer, infos []*run.Info) error {
+	rows := [][]string{{"RUN", "EXPERIMENT", "STATE", "STEP", "ATTEMPTS", "CREATED", "RESULT"}}
+	for _, info := range infos {
+		rows = append(rows, []string{
+			info.RunID, info.Experiment, string(info.State), stepText(info), strconv.Itoa(len(info.Attempts)),
+			info.Created.Local().Format(time.DateTime), metricsText(info.Result),
+		})
+	}
+	return printTable(to, rows)
+}
+
+func newShow() *cobra.Command {
+	var common common
+	command := &cobra.Command{
+		Use:   "show RUN",
+		Short: "Show a run with its attempts",
+		Args:  exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := common.check(); err != nil {
+				return err
+			}
+			registry, err := common.registry()
+			if err != nil {
+				return err
+			}
+			shown, err := registry.Get(args[0])
+			if err != nil {
+				return err
+			}
+			info, err := shown.Info()
+			if err != nil {
+				return err
+			}
+			if common.json() {
+				return printJSON(command.OutOrStdout(), info)
+			}
+			return printRun(command.OutOrStdout(), shown, info)
+		},
+	}
+	common.add(command.Flags())
+	return command
+}
+
+func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
+	var config bytes.Buffer
+	if err := json.Indent(&config, info.Config, "", "  "); err != nil {
+		return err
+	}
+	rows := [][]string{
+		{"run", info.RunID},
+		{"experiment", info.Experiment + " " + shown.Spec.Version},
+		{"state", string(info.State)},
+		{"step", stepText(info)},
+		{"seed", strconv.FormatUint(info.Seed, 10)},
+		{"device", info.Device},
+		{"exact", strconv.FormatBool(info.Exact)},
+		{"result", metricsText(info.Result)},
+		{"created", info.Created.Local().Format(time.DateTime)},
+		{"plugin", shown.Spec.Plugin.Path},
+		{"digest", shown.Spec.Plugin.SHA256},
+		{"directory", info.Directory},
+	}
+	if info.Error != "" {
+		rows = append(rows, []string{"error", info.Error})
+	}
+	if err := printTable(to, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(to, "\nconfiguration %s\n\n", config.String())
+	attempts := [][]string{{"ATTEMPT", "STATE", "FROM STEP", "TO STEP", "STARTED", "CAUSE"}}
+	for _, attempt := range info.Attempts {
+		attempts = append(attempts, []string{
+			strconv.Itoa(attempt.Attempt), string(attempt.State), strconv.FormatUint(attempt.ResumedStep, 10),
+			strconv.FormatUint(attempt.Step, 10), attempt.Started.Local().Format(time.DateTime), firstLine(attempt.Cause),
+		})
+	}
+	return printTable(to, attempts)
+}
+
+func stepText(info *run.Info) string {
+	if info.TotalSteps == 0 {
+		return strconv.FormatUint(info.Step, 10)
+	}
+	return fmt.Sprintf("%d/%d", info.Step, info.TotalSteps)
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/proto/wire"
+)
+
+// version is that of mtt-host; releases set it when they link.
+var version = "0.1.0-dev"
+
+func newVersion() *cobra.Command {
+	var common common
+	command := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  exactly(0),
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := common.check(); err != nil {
+				return err
+			}
+			if common.json() {
+				return printJSON(command.OutOrStdout(), map[string]any{
+					"schema": "mtt.version/v1", "version": version, "protocol": wire.ProtocolVersion,
+					"go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+				})
+			}
+			_, err := fmt.Fprintf(command.OutOrStdout(), "mtt-host %s (protocol %d, %s, %s/%s)\n",
+				version, wire.ProtocolVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+	common.add(command.Flags())
+	return command
+}
+
+// thisHost is the identity of the running executable.
+func thisHost() (run.Host, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return run.Host{}, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return run.Host{}, err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return run.Host{}, err
+	}
+	return run.Host{Version: version, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/worker"
+)
+
+// plainEvery is how often progress is a line where there is no terminal to keep one line on.
+const plainEvery = 10 * time.Second
+
+// view renders the events of a run for a person: on a terminal with a line of progress at the bottom, elsewhere as
+// plain lines.
+type view struct {
+	mu       sync.Mutex
+	to       io.Writer
+	terminal int // descriptor to ask for the width; -1 for plain lines
+	progress string
+	saved    time.Time // when the last checkpoint was
+	printed  time.Time // when progress was last a plain line
+}
+
+func newView(to io.Writer) *view {
+	v := &view{to: to, terminal: -1, printed: time.Now()}
+	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb" {
+		v.terminal = int(file.Fd())
+	}
+	return v
+}
+
+// say prints a line of its own.
+func (v *view) say(line string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line("mtt-host: " + line)
+}
+
+// show renders one event.
+func (v *view) show(event worker.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch event.Kind {
+	case worker.Stepped:
+		v.step(event)
+	case worker.Saved:
+		v.saved = event.Time
+		v.line(fmt.Sprintf("saved step %d (%s) in %s", event.Step, sizeText(event.SizeBytes), durationText(seconds(event.Seconds))))
+	case worker.Printed:
+		v.line("plugin: " + event.Message)
+	case worker.FellBack, worker.Warning:
+		v.line("warning: " + event.Message)
+	case worker.Ended:
+		// The command says how the run ended, once, when no attempt follows.
+		if event.Message != "attempt finished" {
+			v.line(event.Message)
+		}
+	default:
+		v.line(event.Message)
+	}
+}
+
+func (v *view) step(event worker.Event) {
+	parts := []string{fmt.Sprintf("step %d", event.Step)}
+	if event.TotalSteps > 0 {
+		parts[0] = fmt.Sprintf("step %d/%d (%d%%)", event.Step, event.TotalSteps, 100*event.Step/event.TotalSteps)
+	}
+	if event.StepsPerSecond > 0 {
+		parts = append(parts, fmt.Sprintf("%.4g steps/s", event.StepsPerSecond))
+		if event.TotalSteps >= event.Step && event.TotalSteps > 0 {
+			left := seconds(float64(event.TotalSteps-event.Step) / event.StepsPerSecond)
+			parts = append(parts, durationText(left)+" left")
+		}
+	}
+	if len(event.Metrics) > 0 {
+		parts = append(parts, metricsText(event.Metrics))
+	}
+	if !v.saved.IsZero() {
+		parts = append(parts, "checkpoint "+durationText(event.Time.Sub(v.saved))+" old")
+	}
+	text := strings.Join(parts, " · ")
+	if v.terminal >= 0 {
+		v.redraw(text)
+		return
+	}
+	if time.Since(v.printed) >= plainEvery {
+		v.printed = time.Now()
+		fmt.Fprintln(v.to, text)
+	}
+}
+
+const eraseLine = "\r\x1b[K"
+
+// line prints a line above the progress.
+func (v *view) line(text string) {
+	if v.progress != "" {
+		fmt.Fprint(v.to, eraseLine)
+	}
+	fmt.Fprintln(v.to, text)
+	if v.progress != "" {
+		fmt.Fprint(v.to, v.progress)
+	}
+}
+
+// redraw replaces the line of progress, cut to the terminal's width: a line that wraps could not be erased.
+func (v *view) redraw(text string) {
+	if width, _, err := term.GetSize(v.terminal); err == nil {
+		if runes := []rune(text); len(runes) >= width && width > 1 {
+			text = string(runes[:width-2]) + "…"
+		}
+	}
+	v.progress = text
+	fmt.Fprint(v.to, eraseLine+text)
+}
+
+// end takes the line of progress away.
+func (v *view) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.progress != "" {
+		fmt.Fprint(v.to, eraseLine)
+		v.progress = ""
+	}
+}
+
+// summary says where things are and what shows them.
+func (v *view) summary(info *run.Info, outputs string) {
+	at := ""
+	if outputs != defaultOutputs {
+		at = " --outputs " + outputs
+	}
+	lines := [][2]string{
+		{"run", info.Directory},
+		{"details", "mtt-host show " + info.RunID + at},
+		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + at},
+		{"curves", "tensorboard --logdir " + info.Directory},
+	}
+	if info.State == run.Stopped || info.State == run.Interrupted || info.State == run.Failed {
+		lines = append(lines, [2]string{"go on", "mtt-host resume " + info.RunID + at})
+	}
+	for _, line := range lines {
+		fmt.Fprintf(v.to, "  %-12s %s\n", line[0], line[1])
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mtt-project/mtt/sdk"
+)
+
+// Config is what the tests can set.
+type Config struct {
+	Steps int64 `json:"steps" jsonschema:"steps to count"`
+	Pause int64 `json:"pause_ms" jsonschema:"milliseconds to wait in each step"`
+}
+
+func serveExperiment() {
+	sdk.Serve(sdk.Experiment[Config]{
+		Name:     "faulty",
+		Summary:  "Counts to a number, and misbehaves on the way.",
+		Defaults: Config{Steps: 20, Pause: 5},
+		Train:    train,
+	})
+}
+
+// counter is the state: how far it has counted.
+type counter struct{ n uint64 }
+
+func (c *counter) Save(to sdk.CheckpointWriter) error {
+	blob, err := to.Create("counter")
+	if err != nil {
+		return err
+	}
+	return binary.Write(blob, binary.LittleEndian, c.n)
+}
+
+func (c *counter) Load(from sdk.CheckpointReader) error {
+	blob, err := from.Open("counter")
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	return binary.Read(blob, binary.LittleEndian, &c.n)
+}
+
+func train(run *sdk.Run, config Config) (sdk.Result, error) {
+	fault := os.Getenv("FAULTY")
+	state := new(counter)
+	var step int64
+	if fault != "ignores-resume" {
+		var err error
+		if step, err = run.Resume(state); err != nil {
+			return nil, err
+		}
+	}
+	for step < config.Steps {
+		step++
+		state.n++
+		time.Sleep(time.Duration(config.Pause) * time.Millisecond)
+		run.Metrics.Scalar(step, "count", float64(state.n))
+		run.Progress(step, config.Steps)
+		if run.ShouldSave(step) {
+			if err := run.Save(step); err != nil {
+				return nil, err
+			}
+		}
+		if err := misbehave(fault, run, step); err != nil {
+			return nil, err
+		}
+		if run.Stopped() && fault != "ignores-stop" {
+			return nil, sdk.ErrStopped
+		}
+	}
+	return sdk.Result{"count": float64(state.n)}, nil
+}
+
+// misbehave does what the fault says, behind step 10 of the attempt's first, or of every attempt.
+func misbehave(fault string, run *sdk.Run, step int64) error {
+	if fault == "floods" {
+		for i := range 1000 {
+			run.Metrics.Scalar(step, fmt.Sprintf("flood/%d", i%7), float64(i))
+		}
+		fmt.Println(strings.Repeat("flood ", 1000))
+	}
+	if fault == "error-twice" && run.Attempt() <= 2 && step == int64(10+run.Attempt()) {
+		return errors.New("the experiment's own failure")
+	}
+	if step != 10 {
+		return nil
+	}
+	switch fault {
+	case "error":
+		return errors.New("the experiment's own failure")
+	case "panic":
+		var weights []float64
+		weights[step] = 1
+	case "panic-elsewhere":
+		go func() { panic("a data loader's own panic") }()
+		time.Sleep(time.Hour)
+	case "exit":
+		fmt.Fprintln(os.Stderr, "leaving without a word to the host")
+		os.Exit(7)
+	case "killed", "killed-once":
+		if fault == "killed" || run.Attempt() == 1 {
+			time.Sleep(200 * time.Millisecond) // until the last save was acknowledged
+			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	case "ignores-cancel":
+		child := exec.Command("sleep", "3600")
+		if err := child.Start(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(run.OutputDir(), "child"), fmt.Append(nil, child.Process.Pid), 0o600); err != nil {
+			return err
+		}
+		if err := run.Save(step); err != nil {
+			return err
+		}
+		time.Sleep(time.Hour)
+	case "environment":
+		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+// Command faulty is an experiment that misbehaves, in the one way that the variable FAULTY names. The host's tests run
+// it to see that a bad plugin breaks only itself.
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A fault is a way to misbehave; do does not return where the fault is one of the process.
+type fault struct {
+	name, what string
+	do         func()
+}
+
+var faults = []fault{
+	// Before the handshake.
+	{"print-first", "prints to stdout before the handshake", func() { fmt.Println("loading the model"); serveExperiment() }},
+	{"exit-at-once", "exits with code 3 and a word on stderr", func() { fmt.Fprintln(os.Stderr, "no licence found"); os.Exit(3) }},
+	{"never-answers", "never shakes hands", func() { time.Sleep(time.Hour) }},
+	{"other-protocol", "speaks version 99 of the protocol", func() { serveWire(99, wireFault{}) }},
+	// Describe.
+	{"describe-hangs", "never answers Describe", func() { serveWire(1, wireFault{describe: hang}) }},
+	{"describe-exits", "ends in Describe", func() { serveWire(1, wireFault{describe: func() { os.Exit(4) }}) }},
+	{"describe-nonsense", "describes itself with an empty name and no schema", func() { serveWire(1, wireFault{nonsense: true}) }},
+	// Train, on the wire.
+	{"no-outcome", "answers Train without an outcome", func() { serveWire(1, wireFault{}) }},
+	{"no-final", "finishes without a final checkpoint", func() { serveWire(1, wireFault{train: finishWithoutFinal}) }},
+	{"metric-gap", "leaves out numbers of metric points", func() { serveWire(1, wireFault{train: leaveGap}) }},
+	{"save-without-commit", "ends a save without a commit", func() { serveWire(1, wireFault{train: saveWithoutCommit}) }},
+	{"save-wrong-sum", "sends a blob with a wrong checksum", func() { serveWire(1, wireFault{train: saveWrongSum}) }},
+	// Train, through the SDK.
+	{"error", "Train returns an error", serveExperiment},
+	{"panic", "Train panics", serveExperiment},
+	{"panic-elsewhere", "a goroutine that Train has started panics", serveExperiment},
+	{"exit", "calls os.Exit in Train", serveExperiment},
+	{"killed", "kills itself with SIGKILL in Train, after a checkpoint", serveExperiment},
+	{"killed-once", "the same, in the first attempt only", serveExperiment},
+	{"error-twice", "fails the first two attempts, each after a newer checkpoint", serveExperiment},
+	{"ignores-stop", "does not look at Stopped", serveExperiment},
+	{"ignores-cancel", "does not return from Train whatever happens, and has a child process", serveExperiment},
+	{"ignores-resume", "never calls Resume", serveExperiment},
+	{"environment", "writes its environment to environment.txt in output_dir", serveExperiment},
+	{"floods", "logs metrics and prints as fast as it can", serveExperiment},
+	{"none", "does nothing wrong", serveExperiment},
+}
+
+func main() {
+	name := os.Getenv("FAULTY")
+	i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name })
+	if i < 0 {
+		var known strings.Builder
+		for _, f := range faults {
+			fmt.Fprintf(&known, "  %-20s %s\n", f.name, f.what)
+		}
+		fmt.Fprintf(os.Stderr, "set FAULTY to one of\n%s", known.String())
+		os.Exit(2)
+	}
+	faults[i].do()
+}
+
+func hang() { time.Sleep(time.Hour) }

@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"hash/crc32"
+	"io"
+
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+)
+
+// Sink is where an Assembler puts blobs.
+type Sink interface {
+	// Create begins a blob. Its Close makes it complete, and is called only if it has arrived as it was sent.
+	Create(name string) (io.WriteCloser, error)
+}
+
+// Assembler turns frames back into blobs, and refuses whatever the rules of BlobFrame do not allow.
+type Assembler struct {
+	sink  Sink
+	names map[string]bool
+	blob  io.WriteCloser // nil between blobs
+	name  string
+	size  uint64
+	crc   uint32
+}
+
+// NewAssembler returns an assembler that puts blobs into sink.
+func NewAssembler(sink Sink) *Assembler {
+	return &Assembler{sink: sink, names: map[string]bool{}}
+}
+
+// Frame takes the next frame. After an error the stream is of no use. A *ProtocolError or *DataLossError is the
+// sender's; any other is the sink's.
+func (a *Assembler) Frame(frame *experimentv1.BlobFrame) error {
+	switch f := frame.GetFrame().(type) {
+	case *experimentv1.BlobFrame_Start:
+		return a.start(f.Start)
+	case *experimentv1.BlobFrame_Chunk:
+		return a.chunk(f.Chunk)
+	case *experimentv1.BlobFrame_End:
+		return a.end(f.End)
+	default:
+		return brokenf("an empty frame")
+	}
+}
+
+// Done says whether the stream may end here: not within a blob.
+func (a *Assembler) Done() error {
+	if a.blob != nil {
+		return brokenf("the stream ended within blob %q", a.name)
+	}
+	return nil
+}
+
+func (a *Assembler) start(name string) error {
+	switch {
+	case a.blob != nil:
+		return brokenf("blob %q began within blob %q", name, a.name)
+	case !ValidBlobName(name):
+		return brokenf("%q cannot be the name of a blob", name)
+	case a.names[name]:
+		return brokenf("two blobs are called %q", name)
+	case len(a.names) == MaxBlobs:
+		return brokenf("more than %d blobs", MaxBlobs)
+	}
+	blob, err := a.sink.Create(name)
+	if err != nil {
+		return err
+	}
+	a.names[name] = true
+	a.blob, a.name, a.size, a.crc = blob, name, 0, 0
+	return nil
+}
+
+func (a *Assembler) chunk(content []byte) error {
+	switch {
+	case a.blob == nil:
+		return brokenf("a chunk outside of a blob")
+	case len(content) == 0 || len(content) > ChunkSize:
+		return brokenf("a chunk of %d bytes: want 1 to %d", len(content), ChunkSize)
+	}
+	a.size += uint64(len(content))
+	a.crc = crc32.Update(a.crc, castagnoli, content)
+	_, err := a.blob.Write(content)
+	return err
+}
+
+func (a *Assembler) end(end *experimentv1.BlobEnd) error {
+	if a.blob == nil {
+		return brokenf("an end outside of a blob")
+	}
+	if end.GetSize() != a.size || end.GetCrc32C() != a.crc {
+		return &DataLossError{Blob: a.name, WantSize: end.GetSize(), HaveSize: a.size, WantCRC: end.GetCrc32C(), HaveCRC: a.crc}
+	}
+	blob := a.blob
+	a.blob = nil
+	return blob.Close()
+}

@@ -1,0 +1,38 @@
+package wire
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	blobPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
+)
+
+// ReservedTagPrefix begins the tags that are the host's own.
+const ReservedTagPrefix = "mtt/"
+
+// ValidName says whether name can be that of an experiment or a checkpoint prefix.
+func ValidName(name string) bool { return namePattern.MatchString(name) }
+
+// ValidBlobName says whether name can be that of a blob.
+func ValidBlobName(name string) bool { return blobPattern.MatchString(name) }
+
+// CheckTag says what is wrong with the tag of a metric.
+func CheckTag(tag string) error {
+	switch {
+	case tag == "":
+		return fmt.Errorf("the tag of a metric is empty")
+	case len(tag) > MaxTagBytes:
+		return fmt.Errorf("the tag %.40q… has %d bytes: at most %d", tag, len(tag), MaxTagBytes)
+	case !utf8.ValidString(tag):
+		return fmt.Errorf("the tag %q is not UTF-8", tag)
+	case strings.HasPrefix(tag, ReservedTagPrefix):
+		return fmt.Errorf("the tag %q begins with %q, which is reserved for mtt itself", tag, ReservedTagPrefix)
+	default:
+		return nil
+	}
+}
