@@ -1,18 +1,212 @@
 package sdk
 
-// Run is the handle of one attempt of a run: what the host asked for, and the way to report back.
-// (Being written: see the method set in the package comment and in this list.)
-//
-//	Context() context.Context        cancelled when the attempt must end at once
-//	ID() string                      the run's id
-//	Attempt() int                    from 1
-//	Seed() int64                     below 2^53
-//	Device() string                  "auto", "go", "cpu", "cuda"
-//	OutputDir() string               absolute, exists
-//	Resume(State) (step int64, err)  registers the state, loads the checkpoint if there is one
-//	ShouldSave(step int64) bool      at a step boundary: cadence or stop asks for a checkpoint
-//	Save(step int64) error
-//	Stopped() bool
-//	Progress(step, total int64)
-//	Metrics *Metrics                 .Scalar(step int64, tag string, value float64)
-type Run struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+)
+
+// Run is the handle of one attempt of a run: what the host asked for, and the way to report back. Its methods are for
+// the goroutine that called Train, but for Stopped, Context and Metrics, which any may use.
+type Run struct {
+	// Metrics takes the scalars that become curves.
+	Metrics *Metrics
+
+	ctx         context.Context
+	request     *experimentv1.TrainRequest
+	checkpoints experimentv1.CheckpointServiceClient
+	stop        *atomic.Bool
+
+	state    State // nil before Resume
+	resumed  bool  // Resume was called
+	last     int64 // the last step that is known of
+	saver    saver
+	saveNext cadence
+}
+
+func newRun(ctx context.Context, host grpc.ClientConnInterface, request *experimentv1.TrainRequest, stop *atomic.Bool) *Run {
+	run := &Run{
+		ctx: ctx, request: request, stop: stop,
+		checkpoints: experimentv1.NewCheckpointServiceClient(host),
+		Metrics:     newMetrics(ctx, experimentv1.NewMetricServiceClient(host)),
+		last:        int64(request.GetResume().GetStep()),
+	}
+	run.saveNext = newCadence(request.GetCadence(), run.last)
+	run.saver = saver{ctx: ctx, client: run.checkpoints}
+	return run
+}
+
+// ID is the run's name. It is the same in all attempts.
+func (r *Run) ID() string { return r.request.GetRunId() }
+
+// Attempt is the number of this attempt, from 1. Nothing that is learnt may depend on it.
+func (r *Run) Attempt() int { return int(r.request.GetAttempt()) }
+
+// Seed is what everything random follows from, 0 to 2^53-1.
+func (r *Run) Seed() int64 { return int64(r.request.GetSeed()) }
+
+// Device is what to train on: "go", "cpu", "cuda", or "auto" to choose the best that is there.
+func (r *Run) Device() string { return r.request.GetDevice() }
+
+// OutputDir is the absolute path of a directory for the experiment's own files. The host keeps its files at each save
+// and at the end, and a later attempt finds them there again; they are not rolled back on a resume.
+func (r *Run) OutputDir() string { return r.request.GetOutputDir() }
+
+// Context is cancelled when the attempt must end at once, without a checkpoint.
+func (r *Run) Context() context.Context { return r.ctx }
+
+// Stopped says that the attempt was asked to end: save a checkpoint, and return ErrStopped. ShouldSave says so too, so
+// a loop that asks it at each step has saved by then.
+func (r *Run) Stopped() bool { return r.stop.Load() || r.ctx.Err() != nil }
+
+// Resume registers the state that checkpoints are made of. If the run has one it is loaded into state, and the number
+// of steps behind it is returned; otherwise 0, and state is left as it is. It is called once, before the first step.
+func (r *Run) Resume(state State) (step int64, err error) {
+	if state == nil {
+		return 0, errors.New("run.Resume: the state is nil")
+	}
+	if r.resumed {
+		return 0, errors.New("run.Resume was called before in this attempt")
+	}
+	r.resumed = true
+	if checkpoint := r.request.GetResume(); checkpoint != nil {
+		if err := state.Load(newReader(r.ctx, r.checkpoints, checkpoint)); err != nil {
+			return 0, fmt.Errorf("cannot load checkpoint %s: %w", checkpoint.GetId(), err)
+		}
+	}
+	r.state = state
+	return r.last, nil
+}
+
+// Progress reports that step of total steps are done; total is 0 if it is not known. It costs next to nothing.
+func (r *Run) Progress(step, total int64) {
+	r.reach(step)
+	r.Metrics.progress(step, total)
+}
+
+// ShouldSave is asked at every step boundary, once step training steps are done. It says whether a checkpoint is due:
+// because the host's cadence says so, or because the attempt was asked to stop.
+func (r *Run) ShouldSave(step int64) bool {
+	r.reach(step)
+	if r.stop.Load() && step > r.saveNext.savedStep || r.saver.failed() {
+		return true
+	}
+	return r.saveNext.due(step)
+}
+
+// Save makes a checkpoint of the registered state after step training steps. It returns when the state was copied to
+// the host, which may take longer to make it durable; an error of that is returned by the next Save, which comes at
+// once because ShouldSave then says so, and fails the run at the end at the latest.
+func (r *Run) Save(step int64) error {
+	r.reach(step)
+	if err := r.checkResumed(); err != nil {
+		return err
+	}
+	if r.state == nil {
+		return errors.New("run.Save: there is no state, since run.Resume was not called")
+	}
+	reason := experimentv1.Reason_REASON_MANUAL
+	switch {
+	case r.stop.Load():
+		reason = experimentv1.Reason_REASON_STOP
+	case r.saveNext.due(step):
+		reason = experimentv1.Reason_REASON_PERIODIC
+	}
+	if err := r.save(step, reason, nil); err != nil {
+		return err
+	}
+	r.saveNext.saved(step)
+	if reason == experimentv1.Reason_REASON_STOP {
+		return r.saver.wait()
+	}
+	return nil
+}
+
+func (r *Run) save(step int64, reason experimentv1.Reason, result Result) error {
+	if err := r.saver.wait(); err != nil { // one at a time
+		return err
+	}
+	through, err := r.Metrics.flush()
+	if err != nil {
+		return err
+	}
+	header := &experimentv1.SaveHeader{Step: uint64(step), Reason: reason, MetricsThrough: through, Result: result}
+	if err := r.saver.send(header, r.state); err != nil {
+		return fmt.Errorf("cannot save a checkpoint at step %d: %w", step, err)
+	}
+	return nil
+}
+
+func (r *Run) reach(step int64) { r.last = max(r.last, step) }
+
+// checkResumed refuses to go on from step 0 where the run has a checkpoint.
+func (r *Run) checkResumed() error {
+	if checkpoint := r.request.GetResume(); checkpoint != nil && !r.resumed {
+		return fmt.Errorf("the run has a checkpoint at step %d, which the experiment did not load: it must call run.Resume before it trains", checkpoint.GetStep())
+	}
+	return nil
+}
+
+// conclude turns what Train returned into the answer to the host, and makes the final checkpoint.
+func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
+	response := &experimentv1.TrainResponse{Outcome: experimentv1.Outcome_OUTCOME_FINISHED}
+	var panicked *panicError
+	switch {
+	case errors.As(err, &panicked):
+		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
+		response.Failure = &experimentv1.Failure{Message: panicked.Error(), Stack: string(panicked.stack)}
+	case errors.Is(err, ErrStopped) && r.Stopped():
+		response.Outcome = experimentv1.Outcome_OUTCOME_STOPPED
+		err = errors.Join(r.checkResumed(), r.saver.wait())
+	case errors.Is(err, ErrStopped):
+		err = errors.New("Train returned ErrStopped, and nobody had asked it to stop")
+	case err == nil:
+		if err = r.checkResumed(); err == nil {
+			err = r.save(r.last, experimentv1.Reason_REASON_FINAL, result)
+		}
+		if err == nil {
+			err = r.saver.wait()
+		}
+		response.Result = result
+	}
+	if _, flushErr := r.Metrics.flush(); err == nil {
+		err = flushErr
+	}
+	if err != nil && response.Failure == nil {
+		response.Outcome, response.Result = experimentv1.Outcome_OUTCOME_FAILED, nil
+		response.Failure = &experimentv1.Failure{Message: err.Error()}
+	}
+	response.LastStep = uint64(r.last)
+	return response
+}
+
+// cadence decides when a checkpoint is due.
+type cadence struct {
+	steps     int64         // 0: by time
+	interval  time.Duration // 0: by steps
+	savedStep int64
+	savedTime time.Time
+}
+
+func newCadence(c *experimentv1.Cadence, step int64) cadence {
+	return cadence{steps: int64(c.GetSteps()), interval: c.GetInterval().AsDuration(), savedStep: step, savedTime: time.Now()}
+}
+
+func (c *cadence) due(step int64) bool {
+	if step <= c.savedStep {
+		return false
+	}
+	// By steps: at each multiple, and not so many after the last one, so that a resumed run saves at the same steps.
+	if c.steps > 0 && step/c.steps > c.savedStep/c.steps {
+		return true
+	}
+	return c.interval > 0 && time.Since(c.savedTime) >= c.interval
+}
+
+func (c *cadence) saved(step int64) { c.savedStep, c.savedTime = step, time.Now() }

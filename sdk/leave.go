@@ -1,0 +1,60 @@
+package sdk
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/mtt-project/mtt/proto/wire"
+)
+
+const (
+	// parentPolling is how often the plugin looks whether its host lives. On Linux the kernel ends it sooner.
+	parentPolling = 500 * time.Millisecond
+	// cancelGrace is what Train gets to return once its context is cancelled.
+	cancelGrace = 5 * time.Second
+)
+
+// leaveWithHost ends the process when the host is gone: there is nobody left to keep what it learns, and an
+// accelerator that costs money.
+func leaveWithHost() {
+	host, err := strconv.Atoi(os.Getenv(wire.EnvHostPID))
+	if err != nil {
+		return // a host that does not say
+	}
+	go func() {
+		for os.Getppid() == host {
+			time.Sleep(parentPolling)
+		}
+		os.Exit(1)
+	}()
+}
+
+// leaveIfStuck ends the process if Train does not return after its context was cancelled. The function that it returns
+// says that Train has.
+func leaveIfStuck(ctx context.Context) (returned func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-done:
+		case <-time.After(cancelGrace):
+			os.Exit(1)
+		}
+	}()
+	return func() { close(done) }
+}
+
+// keepLockFromChildren keeps the descriptor that holds the run's lock from the experiment's own child processes, which
+// may live longer.
+func keepLockFromChildren() {
+	if fd, err := strconv.Atoi(os.Getenv(wire.EnvLockFD)); err == nil {
+		syscall.CloseOnExec(fd)
+	}
+}
