@@ -64,6 +64,8 @@ func durationText(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "?"
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	default:

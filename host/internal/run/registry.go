@@ -1,6 +1,8 @@
 package run
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,6 +80,11 @@ func (r *Registry) Get(id string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	var canonical bytes.Buffer // the file is indented for people
+	if err := json.Compact(&canonical, spec.Config); err != nil {
+		return nil, err
+	}
+	spec.Config = canonical.Bytes()
 	if spec.RunID != id || config.Hash(spec.Config) != spec.ConfigSHA256 {
 		return nil, exit.Errorf(exit.Mismatch, "%s was changed: its configuration or its name is not the one that the run began with", filepath.Join(run.Dir(), "run.json")).
 			Hint("Undo the change; for another configuration, start another run.")
