@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
@@ -23,6 +24,7 @@ func serveWire(version int, fault wireFault) {
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{version: {wire.PluginName: wirePlugin{fault: fault}}},
 		GRPCServer:       goplugin.DefaultGRPCServer,
+		Logger:           hclog.NewNullLogger(),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -21,6 +22,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	// A write beyond the file-size limit then fails with EFBIG, which is an error like a full disk, instead of ending
 	// the host and with it the attempt.
 	signal.Ignore(syscall.SIGXFSZ)
+	// go-plugin says there what the outcome of an attempt says better.
+	log.SetOutput(io.Discard)
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -26,6 +26,7 @@ type view struct {
 	progress string
 	saved    time.Time // when the last checkpoint was
 	printed  time.Time // when progress was last a plain line
+	ended    string    // how the last attempt ended, to be said if another one follows
 }
 
 func newView(to io.Writer) *view {
@@ -58,10 +59,12 @@ func (v *view) show(event worker.Event) {
 	case worker.FellBack, worker.Warning:
 		v.line("warning: " + event.Message)
 	case worker.Ended:
-		// The command says how the run ended, once, when no attempt follows.
-		if event.Message != "attempt finished" {
-			v.line(event.Message)
+		v.ended = event.Message // the command itself says how the last attempt ended
+	case worker.Started:
+		if v.ended != "" {
+			v.line(v.ended)
 		}
+		v.line(event.Message)
 	default:
 		v.line(event.Message)
 	}

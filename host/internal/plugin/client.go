@@ -36,7 +36,7 @@ type Options struct {
 // Plugin is a started plugin.
 type Plugin struct {
 	experimentv1.ExperimentServiceClient
-	path    string
+	path    string // as people know it
 	client  *goplugin.Client
 	broker  *goplugin.GRPCBroker
 	process *process
@@ -63,7 +63,7 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 			return process, nil
 		},
 	})
-	plugin := &Plugin{path: options.Executable.Path, client: client, process: process, output: output}
+	plugin := &Plugin{path: options.Executable.Name, client: client, process: process, output: output}
 	defer context.AfterFunc(ctx, func() { _ = process.Kill(ctx) })()
 	if _, err := client.Start(); err != nil {
 		plugin.Kill()
@@ -138,15 +138,11 @@ func (p *Plugin) Kill() {
 	p.client.Kill()
 }
 
-// Tail returns the last lines that the plugin printed.
-func (p *Plugin) Tail() []string { return p.output.tail() }
-
 // ExitError is the end of a plugin's process that it should not have come to.
 type ExitError struct {
-	Path   string
 	Code   int            // if Signal is 0
 	Signal syscall.Signal // that killed it
-	Tail   []string       // what it printed last
+	Tail   []string       // what it printed last; the report of the Go runtime if that ended it
 }
 
 func (e *ExitError) Error() string {
@@ -159,15 +155,14 @@ func (e *ExitError) Error() string {
 
 // Panicked says that the Go runtime ended the process: a panic in a goroutine that nobody can recover.
 func (e *ExitError) Panicked() bool {
-	for _, line := range e.Tail {
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "goroutine ") {
-			return e.Code == 2
-		}
-	}
-	return false
+	return e.Code == runtimeExitCode && len(e.Tail) > 0 && beginsCrash(e.Tail[0])
 }
 
-// settle is how long a broken connection may come before the end of the process that explains it.
+// runtimeExitCode is that of a Go program that its runtime ends.
+const runtimeExitCode = 2
+
+// settle is how long a broken connection may come before the end of the process that explains it, and that end before
+// its last words have been read.
 const settle = time.Second
 
 // Explain returns why a call to the plugin failed: the end of its process if that is why, and err otherwise.
@@ -179,13 +174,17 @@ func (p *Plugin) Explain(err error) error {
 }
 
 func (p *Plugin) exitError() *ExitError {
-	failure := &ExitError{Path: p.path, Tail: p.Tail()}
+	p.process.said(settle)
+	failure := &ExitError{Tail: p.output.tail()}
 	status, ok := p.process.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case ok && status.Signaled():
 		failure.Signal = status.Signal()
 	default:
 		failure.Code = p.process.cmd.ProcessState.ExitCode()
+		if crash := p.output.lastCrash(); failure.Code == runtimeExitCode && crash != nil {
+			failure.Tail = crash
+		}
 	}
 	return failure
 }
@@ -209,7 +208,7 @@ func (p *Plugin) startError(err error, timeout time.Duration) error {
 		return exit.Errorf(exit.Plugin, "%s broke the protocol in its handshake %q: %w", p.path, first, err).Hint(next)
 	case first != "":
 		return exit.Errorf(exit.Plugin, "%s printed %q to stdout where the handshake belongs%s", p.path, first, quoted(failure.Tail)).
-			Hint("Nothing may be printed to stdout before sdk.Serve; stderr is free.")
+			Hint("A plugin is a program that calls sdk.Serve, and prints nothing to stdout before it; stderr is free.")
 	case failure.Signal == syscall.SIGKILL && strings.Contains(err.Error(), "timeout"):
 		return exit.Errorf(exit.Plugin, "%s did not answer within %s of its start%s", p.path, timeout, quoted(failure.Tail)).
 			Hint("If it needs longer to start, give it more: --start-timeout 2m.")

@@ -58,7 +58,7 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 	defer cancel()
 	answer, err := p.ExperimentServiceClient.Describe(ctx, &experimentv1.DescribeRequest{})
 	if ctx.Err() != nil {
-		return nil, exit.Errorf(exit.Plugin, "%s did not answer Describe within %s%s", p.path, timeout, quoted(p.Tail()))
+		return nil, exit.Errorf(exit.Plugin, "%s did not answer Describe within %s%s", p.path, timeout, quoted(p.output.tail()))
 	}
 	if err != nil {
 		if explained := p.Explain(err); explained != err {
@@ -71,7 +71,7 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 
 func fromProto(answer *experimentv1.DescribeResponse, executable Executable) (*Description, error) {
 	broken := func(what, value string) error {
-		return exit.Errorf(exit.Plugin, "%s broke the protocol: its %s is %q, and must be a lower-case name such as \"digits\"", executable.Path, what, value)
+		return exit.Errorf(exit.Plugin, "%s broke the protocol: its %s is %q, and must be a lower-case name such as \"digits\"", executable.Name, what, value)
 	}
 	if !wire.ValidName(answer.GetName()) {
 		return nil, broken("name", answer.GetName())
@@ -81,7 +81,7 @@ func fromProto(answer *experimentv1.DescribeResponse, executable Executable) (*D
 	}
 	schema, err := config.ParseSchema(answer.GetConfigSchema())
 	if err != nil {
-		return nil, exit.Errorf(exit.Plugin, "%s broke the protocol: %w", executable.Path, err)
+		return nil, exit.Errorf(exit.Plugin, "%s broke the protocol: %w", executable.Name, err)
 	}
 	description := &Description{
 		Schema:           "mtt.plugin/v1",

@@ -20,6 +20,7 @@ import (
 // runs, whatever happens to the source meanwhile.
 type Executable struct {
 	Path   string
+	Name   string // as people know it: the path of what it was made from
 	SHA256 string
 }
 
@@ -42,7 +43,7 @@ func Install(ctx context.Context, source Source, bin string) (Executable, error)
 	if err != nil {
 		return Executable{}, err
 	}
-	executable := Executable{Path: filepath.Join(bin, digest), SHA256: digest}
+	executable := Executable{Path: filepath.Join(bin, digest), Name: source.Path, SHA256: digest}
 	if executable.Verify() == nil {
 		return executable, nil // already there
 	}

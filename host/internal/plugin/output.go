@@ -17,6 +17,7 @@ type output struct {
 	mu      sync.Mutex
 	partial []byte
 	last    []string
+	crash   []string // the beginning of the last report of the Go runtime; its end is of no interest
 	emit    func(line string)
 }
 
@@ -40,6 +41,12 @@ func (o *output) line(line string) {
 		o.last = append(o.last[:0], o.last[1:]...)
 	}
 	o.last = append(o.last, line)
+	switch {
+	case beginsCrash(line):
+		o.crash = []string{line}
+	case len(o.crash) > 0 && len(o.crash) < kept:
+		o.crash = append(o.crash, line)
+	}
 	if o.emit != nil {
 		o.emit(line)
 	}
@@ -54,4 +61,16 @@ func (o *output) tail() []string {
 		lines = append(lines, string(o.partial))
 	}
 	return lines
+}
+
+// lastCrash returns the beginning of the last report of the Go runtime; nil if there is none.
+func (o *output) lastCrash() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.crash
+}
+
+// beginsCrash says whether the line is the first of what the Go runtime prints when it ends a program.
+func beginsCrash(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }

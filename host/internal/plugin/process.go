@@ -26,12 +26,13 @@ type process struct {
 	stdout, stderr *os.File
 	printed        *head         // the beginning of stdout, for an error about the handshake
 	done           chan struct{} // closed when the process has ended and cmd.ProcessState is set
+	read           chan struct{} // closed when all that it printed has been read
 	runner.AttachedRunner
 }
 
 func newProcess(cmd *exec.Cmd) *process {
 	cmd.SysProcAttr = attributes()
-	return &process{cmd: cmd, printed: new(head), done: make(chan struct{})}
+	return &process{cmd: cmd, printed: new(head), done: make(chan struct{}), read: make(chan struct{})}
 }
 
 // Start starts the process from a thread that lives as long as the process does: the kernel's parent-death signal,
@@ -82,8 +83,9 @@ func (p *process) ID() string            { return fmt.Sprint(p.pid()) }
 // Diagnose would explain a failed start; startError does, which knows more.
 func (p *process) Diagnose(context.Context) string { return "" }
 
-// Wait waits for the process to end.
+// Wait waits for the process to end. go-plugin calls it once, when both pipes have ended.
 func (p *process) Wait(context.Context) error {
+	close(p.read)
 	<-p.done
 	return nil
 }
@@ -116,6 +118,15 @@ func (p *process) exited(d time.Duration) bool {
 		return true
 	case <-time.After(d):
 		return false
+	}
+}
+
+// said waits up to d until all that the process printed has been read: its last words are still in the pipe when it has
+// ended. A child of it that lives on keeps the pipe open.
+func (p *process) said(d time.Duration) {
+	select {
+	case <-p.read:
+	case <-time.After(d):
 	}
 }
 

@@ -130,7 +130,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 }
 
 func executable(r *run.Run) plugin.Executable {
-	return plugin.Executable{Path: r.Executable(), SHA256: r.Spec.Plugin.SHA256}
+	return plugin.Executable{Path: r.Executable(), Name: r.Spec.Plugin.Path, SHA256: r.Spec.Plugin.SHA256}
 }
 
 func (a *attempt) beginning(plan *plan, key run.Exactness) string {

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+)
+
+const (
+	pixels    = 64 // 8×8
+	maxPixel  = 16
+	digits    = 10
+	splitSeed = 1998 // the split is the same in every run, whatever its seed
+	testShare = 5    // one in so many images of each digit is for testing
+)
+
+//go:embed digits.csv.gz
+var compressed []byte
+
+// images are examples with their digits: pixels[i*64:(i+1)*64], from 0 to 1, shows labels[i].
+type images struct {
+	pixels []float32
+	labels []int32
+}
+
+func (d *images) len() int { return len(d.labels) }
+
+func (d *images) add(pixels []float32, label int32) {
+	d.pixels = append(d.pixels, pixels...)
+	d.labels = append(d.labels, label)
+}
+
+// at gathers some of the images.
+func (d *images) at(indices []int) *images {
+	gathered := &images{make([]float32, 0, len(indices)*pixels), make([]int32, 0, len(indices))}
+	for _, i := range indices {
+		gathered.add(d.pixels[i*pixels:(i+1)*pixels], d.labels[i])
+	}
+	return gathered
+}
+
+// load reads the embedded images and splits them: of each digit's, shuffled, the first fifth is for testing.
+func load() (train, test *images, err error) {
+	all, err := read()
+	if err != nil {
+		return nil, nil, fmt.Errorf("the embedded images are damaged: %w", err)
+	}
+	byDigit := make([][]int, digits)
+	for i, label := range all.labels {
+		byDigit[label] = append(byDigit[label], i)
+	}
+	random := rand.New(rand.NewPCG(splitSeed, 0))
+	var trainIndices, testIndices []int
+	for _, indices := range byDigit {
+		random.Shuffle(len(indices), func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
+		n := len(indices) / testShare
+		testIndices = append(testIndices, indices[:n]...)
+		trainIndices = append(trainIndices, indices[n:]...)
+	}
+	return all.at(trainIndices), all.at(testIndices), nil
+}
+
+func read() (*images, error) {
+	unpacked, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return nil, err
+	}
+	rows := csv.NewReader(unpacked)
+	rows.FieldsPerRecord = pixels + 1
+	records, err := rows.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	all := new(images)
+	row := make([]float32, pixels)
+	for line, record := range records {
+		for i := range row {
+			value, err := strconv.ParseFloat(record[i], 32)
+			if err != nil || value < 0 || value > maxPixel {
+				return nil, fmt.Errorf("line %d: pixel %q", line+1, record[i])
+			}
+			row[i] = float32(value) / maxPixel
+		}
+		label, err := strconv.ParseFloat(record[pixels], 32)
+		if err != nil || label != float64(int32(label)) || label < 0 || label >= digits {
+			return nil, fmt.Errorf("line %d: digit %q", line+1, record[pixels])
+		}
+		all.add(row, int32(label))
+	}
+	return all, nil
+}
