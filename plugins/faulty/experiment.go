@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,13 +81,10 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 	return sdk.Result{"count": float64(state.n)}, nil
 }
 
-// misbehave does what the fault says, behind step 10 of the attempt's first, or of every attempt.
+// misbehave does what the fault says, once step 10 is done where the fault names no other.
 func misbehave(fault string, run *sdk.Run, step int64) error {
 	if fault == "floods" {
-		for i := range 1000 {
-			run.Metrics.Scalar(step, fmt.Sprintf("flood/%d", i%7), float64(i))
-		}
-		fmt.Println(strings.Repeat("flood ", 1000))
+		flood(run, step)
 	}
 	if fault == "error-twice" && run.Attempt() <= 2 && step == int64(10+run.Attempt()) {
 		return errors.New("the experiment's own failure")
@@ -101,11 +99,10 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		var weights []float64
 		weights[step] = 1
 	case "panic-elsewhere":
-		go func() { panic("a data loader's own panic") }()
+		go loadData(30)
 		time.Sleep(time.Hour)
 	case "exit":
-		fmt.Fprintln(os.Stderr, "leaving without a word to the host")
-		os.Exit(7)
+		log.Fatal("the data set is gone")
 	case "killed", "killed-once":
 		if fault == "killed" || run.Attempt() == 1 {
 			time.Sleep(200 * time.Millisecond) // until the last save was acknowledged
@@ -127,4 +124,23 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}
 	return nil
+}
+
+// loadData panics with a stack so deep that its end alone would hide the cause.
+func loadData(depth int) {
+	if depth == 0 {
+		panic("a data loader's own panic")
+	}
+	loadData(depth - 1)
+}
+
+// flood logs 5,000 points and prints 2 MiB, in each step.
+func flood(run *sdk.Run, step int64) {
+	for i := range 5000 {
+		run.Metrics.Scalar(step, fmt.Sprintf("flood/%d", i%7), float64(i))
+	}
+	line := strings.Repeat("flood ", 1365) + "\n"
+	for range 256 {
+		fmt.Print(line)
+	}
 }

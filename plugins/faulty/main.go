@@ -36,7 +36,7 @@ var faults = []fault{
 	{"error", "Train returns an error", serveExperiment},
 	{"panic", "Train panics", serveExperiment},
 	{"panic-elsewhere", "a goroutine that Train has started panics", serveExperiment},
-	{"exit", "calls os.Exit in Train", serveExperiment},
+	{"exit", "calls log.Fatal in Train", serveExperiment},
 	{"killed", "kills itself with SIGKILL in Train, after a checkpoint", serveExperiment},
 	{"killed-once", "the same, in the first attempt only", serveExperiment},
 	{"error-twice", "fails the first two attempts, each after a newer checkpoint", serveExperiment},

@@ -189,12 +189,13 @@ func (p *Plugin) exitError() *ExitError {
 	return failure
 }
 
+const askByHand = "A plugin is a program that calls sdk.Serve. Ask it what it is: run it by hand, with -describe."
+
 // startError says why there was no handshake. Kill was called before, so the process has ended: what it printed and
 // when it ended tell more than go-plugin's own error, which is the last resort.
 func (p *Plugin) startError(err error, timeout time.Duration) error {
-	const next = "A plugin is a program that calls sdk.Serve. Ask it what it is: run it by hand, with -describe."
 	if p.process.pid() == 0 {
-		return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(next)
+		return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(askByHand)
 	}
 	failure := p.exitError()
 	first := p.process.printed.firstLine()
@@ -205,7 +206,7 @@ func (p *Plugin) startError(err error, timeout time.Duration) error {
 			return exit.Errorf(exit.Plugin, "%s speaks version %s of the protocol, and this mtt-host speaks version %d", p.path, fields[1], wire.ProtocolVersion).
 				Hint("Build the plugin with an SDK, or use an mtt-host, of the same major version.")
 		}
-		return exit.Errorf(exit.Plugin, "%s broke the protocol in its handshake %q: %w", p.path, first, err).Hint(next)
+		return exit.Errorf(exit.Plugin, "%s broke the protocol in its handshake %q: %w", p.path, first, err).Hint(askByHand)
 	case first != "":
 		return exit.Errorf(exit.Plugin, "%s printed %q to stdout where the handshake belongs%s", p.path, first, quoted(failure.Tail)).
 			Hint("A plugin is a program that calls sdk.Serve, and prints nothing to stdout before it; stderr is free.")
@@ -213,7 +214,7 @@ func (p *Plugin) startError(err error, timeout time.Duration) error {
 		return exit.Errorf(exit.Plugin, "%s did not answer within %s of its start%s", p.path, timeout, quoted(failure.Tail)).
 			Hint("If it needs longer to start, give it more: --start-timeout 2m.")
 	default:
-		return exit.Errorf(exit.Plugin, "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(next)
+		return exit.Errorf(exit.Plugin, "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(askByHand)
 	}
 }
 

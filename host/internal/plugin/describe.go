@@ -58,13 +58,14 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 	defer cancel()
 	answer, err := p.ExperimentServiceClient.Describe(ctx, &experimentv1.DescribeRequest{})
 	if ctx.Err() != nil {
-		return nil, exit.Errorf(exit.Plugin, "%s did not answer Describe within %s%s", p.path, timeout, quoted(p.output.tail()))
+		return nil, exit.Errorf(exit.Plugin, "%s did not answer Describe within %s%s", p.path, timeout, quoted(p.output.tail())).
+			Hint("Describe comes before anything is loaded or trained. If it needs longer: --start-timeout 2m.")
 	}
 	if err != nil {
 		if explained := p.Explain(err); explained != err {
-			return nil, exit.Errorf(exit.Plugin, "Describe failed: %w", explained)
+			return nil, exit.Errorf(exit.Plugin, "%s ended in Describe: %w", p.path, explained).Hint(askByHand)
 		}
-		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, status.Convert(err).Message())
+		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, status.Convert(err).Message()).Hint(askByHand)
 	}
 	return fromProto(answer, executable)
 }

@@ -1,0 +1,294 @@
+package tensorboard_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/mtt-project/mtt/host/internal/tensorboard"
+	"github.com/mtt-project/mtt/host/internal/tensorboard/tbtest"
+)
+
+// attempt logs the steps from first to last, and returns the offset behind the step save; 0 for none.
+func attempt(t *testing.T, dir string, number int, resume *tensorboard.Offset, first, save, last int64) *tensorboard.Offset {
+	t.Helper()
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: number, Resume: resume})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Warning(); err != nil {
+		t.Fatal(err)
+	}
+	var (
+		saved *tensorboard.Offset
+		n     uint64
+	)
+	for step := first; step <= last; step++ {
+		points := []tensorboard.Point{
+			{Tag: "loss", Step: step, Value: 1 / float32(step), WallTime: float64(step)},
+			{Tag: "accuracy", Step: step, Value: float32(math.Sin(float64(step))), WallTime: float64(step)},
+		}
+		if step%10 == 0 {
+			points = append(points, tensorboard.Point{Tag: "epoch", Step: step, Value: float32(step) / 10, WallTime: float64(step)})
+		}
+		if step == last && save != 0 { // a tag that only this attempt has, behind its save
+			points = append(points, tensorboard.Point{Tag: "late", Step: step, Value: 1, WallTime: float64(step)})
+		}
+		if err := writer.Add(points); err != nil {
+			t.Fatal(err)
+		}
+		n += uint64(len(points))
+		if step == save {
+			offset, err := writer.OffsetAfter(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved = &offset
+		}
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return saved
+}
+
+// tear leaves half a record at the end of the newest event file, as a kill in the middle of a write does.
+func tear(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "events.*"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	file, err := os.OpenFile(names[len(names)-1], os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write([]byte{9, 0, 0, 0, 0, 0, 0, 0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func curves(t *testing.T, dir string) tbtest.Curves {
+	t.Helper()
+	read, err := tensorboard.Curves(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	converted := tbtest.Curves{}
+	for tag, points := range read {
+		for _, p := range points {
+			converted[tag] = append(converted[tag], tbtest.Point{Step: p.Step, Value: p.Value})
+		}
+	}
+	return converted
+}
+
+func TestResumedCurveIsThatOfARunLeftAloneInBothLoaders(t *testing.T) {
+	logdir := t.TempDir()
+	undisturbed, killed, anew := filepath.Join(logdir, "undisturbed"), filepath.Join(logdir, "killed"), filepath.Join(logdir, "anew")
+	for _, dir := range []string{undisturbed, killed, anew} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	attempt(t, undisturbed, 1, nil, 1, 0, 50)
+	want := curves(t, undisturbed)
+
+	var servers []*tbtest.Server
+	for _, loader := range tbtest.Loaders {
+		servers = append(servers, tbtest.Start(t, logdir, loader))
+	}
+	first := attempt(t, killed, 1, nil, 1, 20, 37)
+	attempt(t, anew, 1, nil, 1, 5, 9)
+	for _, server := range servers { // they must have seen what is to be taken back
+		server.Wait("killed", curves(t, killed))
+		server.Wait("anew", curves(t, anew))
+	}
+	tear(t, killed)
+	second := attempt(t, killed, 2, first, 21, 30, 44)
+	tear(t, killed)
+	attempt(t, killed, 3, second, 31, 0, 50)
+	attempt(t, anew, 2, nil, 1, 0, 50) // no checkpoint: from the beginning
+
+	for _, loader := range tbtest.Loaders {
+		servers = append(servers, tbtest.Start(t, logdir, loader))
+	}
+	for name, dir := range map[string]string{"killed": killed, "anew": anew} {
+		if got := curves(t, dir); tbtest.Difference(got, want) != "" {
+			t.Errorf("our reader shows other curves of %s:%s", name, tbtest.Difference(got, want))
+		}
+		for _, server := range servers {
+			server.Wait(name, want)
+		}
+	}
+}
+
+func TestOffsetIsRightBehindThePointWhateverCameLater(t *testing.T) {
+	dir := t.TempDir()
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var points []tensorboard.Point
+	for step := range int64(10) {
+		points = append(points, tensorboard.Point{Tag: "loss", Step: step, Value: float32(step)})
+	}
+	for _, batch := range [][]tensorboard.Point{points[:3], points[3:8], points[8:]} {
+		if err := writer.Add(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []uint64{0, 2, 3, 5, 10} { // within batches and at their ends, and each later than the one before
+		offset, err := writer.OffsetAfter(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := tensorboard.Create(t.TempDir(), tensorboard.Options{Attempt: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Close()
+		copied := t.TempDir()
+		content, err := os.ReadFile(filepath.Join(dir, offset.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(copied, offset.File), content[:offset.Bytes], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := uint64(len(curves(t, copied)["loss"])); got != n {
+			t.Errorf("%d points are before the offset of point %d", got, n)
+		}
+	}
+	if _, err := writer.OffsetAfter(2); err == nil {
+		t.Error("a point before an earlier save was found")
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestValuesSurviveBitForBit(t *testing.T) {
+	dir := t.TempDir()
+	values := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.SmallestNonzeroFloat32, math.MaxFloat32}
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, value := range values {
+		if err := writer.Add([]tensorboard.Point{{Tag: "v", Step: int64(i) << 40, Value: value, WallTime: 1.5}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	offset, err := writer.OffsetAfter(uint64(len(values)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	resumed, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Resume: &offset})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resumed.Close()
+	if resumed.Name() <= offset.File {
+		t.Errorf("%s does not come after %s", resumed.Name(), offset.File)
+	}
+	for _, name := range []string{offset.File, resumed.Name()} {
+		only := t.TempDir()
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(only, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		read, err := tensorboard.Curves(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range read["v"] {
+			if math.Float32bits(p.Value) != math.Float32bits(values[i]) || p.Step != int64(i)<<40 || p.WallTime != 1.5 {
+				t.Errorf("%s: point %d is %v, want value %v", name, i, p, values[i])
+			}
+		}
+		if len(read["v"]) != len(values) {
+			t.Errorf("%s has %d points, want %d", name, len(read["v"]), len(values))
+		}
+	}
+}
+
+func TestDamagedHistoryIsSaidAndTheReadablePartKept(t *testing.T) {
+	dir := t.TempDir()
+	offset := attempt(t, dir, 1, nil, 1, 20, 20)
+	path := filepath.Join(dir, offset.File)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(whole)
+	flipped[len(whole)/2] ^= 1
+	for name, content := range map[string][]byte{"flipped": flipped, "cut": whole[:len(whole)/2]} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Resume: offset})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if writer.Warning() == nil {
+			t.Errorf("%s: nothing was said", name)
+		}
+		var damage *tensorboard.DamageError
+		if name == "flipped" && !errors.As(writer.Warning(), &damage) {
+			t.Errorf("%s: got %v", name, writer.Warning())
+		}
+		writer.Close()
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 3, Resume: offset})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if !errors.Is(writer.Warning(), os.ErrNotExist) {
+		t.Errorf("a missing file: got %v", writer.Warning())
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	dir := f.TempDir()
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := writer.Add([]tensorboard.Point{{Tag: "loss", Step: 7, Value: 1.5, WallTime: 2}}); err != nil {
+		f.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, writer.Name()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Fuzz(func(t *testing.T, content []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "events.out.tfevents.1.fuzz"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tensorboard.Curves(dir)
+		var damage *tensorboard.DamageError
+		if err != nil && (!errors.As(err, &damage) || errors.Is(err, io.ErrUnexpectedEOF)) {
+			t.Errorf("got %v, want a DamageError", err)
+		}
+	})
+}
