@@ -13,6 +13,7 @@ import (
 
 // common are the options of every command.
 type common struct {
+	flags   *pflag.FlagSet
 	outputs string
 	format  string
 }
@@ -20,13 +21,14 @@ type common struct {
 const defaultOutputs = "./outputs"
 
 func (c *common) add(flags *pflag.FlagSet) {
+	c.flags = flags
 	flags.StringVar(&c.outputs, "outputs", defaultOutputs, "directory that holds runs and checkpoints")
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
 }
 
 func (c *common) check() error {
 	if c.format != "text" && c.format != "json" {
-		return exit.Errorf(exit.Usage, "-o %s: want text or json", c.format)
+		return exit.Errorf(exit.Usage, "%s: want text or json", given(c.flags, "output"))
 	}
 	return nil
 }
@@ -52,7 +54,21 @@ func fromEnvironment(command *cobra.Command) (err error) {
 		}
 		if setErr := command.Flags().Set(flag.Name, value); setErr != nil {
 			err = exit.Errorf(exit.Usage, "%s=%s: %w", variable, value, setErr)
+			return
 		}
+		err = command.Flags().SetAnnotation(flag.Name, variableOf, []string{variable})
 	})
 	return err
+}
+
+// variableOf is the annotation of a flag that was set from a variable: the variable's name.
+const variableOf = "mtt_variable"
+
+// given is how a flag was set, for an error about it: "--keep 0", or "MTT_KEEP=0".
+func given(flags *pflag.FlagSet, name string) string {
+	flag := flags.Lookup(name)
+	if variable, ok := flag.Annotations[variableOf]; ok {
+		return variable[0] + "=" + flag.Value.String()
+	}
+	return "--" + name + " " + flag.Value.String()
 }

@@ -73,6 +73,7 @@ func noSuchCommand(command *cobra.Command, args []string) error {
 		return nil
 	}
 	err := exit.Errorf(exit.Usage, "no command %q", strings.TrimSpace(command.CommandPath()+" "+args[0]))
+	command.SuggestionsMinimumDistance = 2 // two wrong letters
 	if near := command.SuggestionsFor(args[0]); len(near) > 0 {
 		return err.Hint("Did you mean %s?", strings.Join(near, " or "))
 	}

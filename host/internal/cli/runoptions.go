@@ -38,26 +38,26 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 func (o *runOptions) apply(options *run.Options) error {
 	if o.flags.Changed("device") {
 		if o.device != "auto" && o.device != "go" {
-			return exit.Errorf(exit.Usage, "--device %s: want auto or go", o.device)
+			return exit.Errorf(exit.Usage, "%s: want auto or go", given(o.flags, "device"))
 		}
 		options.Device = o.device
 	}
 	if o.flags.Changed("checkpoint-every") {
 		cadence, err := run.ParseCadence(o.cadence)
 		if err != nil {
-			return exit.Errorf(exit.Usage, "--checkpoint-every: %w", err)
+			return exit.Errorf(exit.Usage, "%s: %w", given(o.flags, "checkpoint-every"), err)
 		}
 		options.Cadence = cadence
 	}
 	if o.flags.Changed("keep") {
 		if o.keep < 1 {
-			return exit.Errorf(exit.Usage, "--keep %d: want at least 1, or a kill could lose the run", o.keep)
+			return exit.Errorf(exit.Usage, "%s: want at least 1, or a kill could lose the run", given(o.flags, "keep"))
 		}
 		options.Keep = o.keep
 	}
 	if o.flags.Changed("retries") {
 		if o.retries < 0 {
-			return exit.Errorf(exit.Usage, "--retries %d: want 0 or more", o.retries)
+			return exit.Errorf(exit.Usage, "%s: want 0 or more", given(o.flags, "retries"))
 		}
 		options.Retries = o.retries
 	}
@@ -77,7 +77,7 @@ func (o *runOptions) apply(options *run.Options) error {
 	}{"start-timeout": {o.startTimeout, &options.StartTimeout}, "stop-grace": {o.stopGrace, &options.StopGrace}} {
 		if o.flags.Changed(name) {
 			if timeout.given <= 0 {
-				return exit.Errorf(exit.Usage, "--%s %s: want more than 0", name, timeout.given)
+				return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, name))
 			}
 			*timeout.to = run.Duration(timeout.given)
 		}

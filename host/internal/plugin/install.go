@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 // Executable is a plugin ready to run: a read-only file named by its own digest, so that what was checked is what
@@ -26,20 +29,21 @@ type Executable struct {
 
 // Install builds the source if it is a directory, and puts the executable into the directory bin.
 func Install(ctx context.Context, source Source, bin string) (Executable, error) {
-	temporary, err := os.CreateTemp(bin, ".install-")
+	dir, err := scratch.Below(filepath.Join(bin, ".install"))
 	if err != nil {
 		return Executable{}, unwritable(err)
 	}
-	defer os.Remove(temporary.Name())
-	defer temporary.Close()
+	defer dir.Close()
+	temporary := filepath.Join(dir.Path, "plugin")
 	if source.Directory {
-		if err := build(ctx, source.Path, temporary.Name()); err != nil {
-			return Executable{}, err
-		}
-	} else if err := copyFile(source.Path, temporary); err != nil {
+		err = build(ctx, source.Path, temporary)
+	} else {
+		err = copyFile(source.Path, temporary)
+	}
+	if err != nil {
 		return Executable{}, err
 	}
-	digest, err := hashFile(temporary.Name())
+	digest, err := hashFile(temporary)
 	if err != nil {
 		return Executable{}, err
 	}
@@ -47,7 +51,7 @@ func Install(ctx context.Context, source Source, bin string) (Executable, error)
 	if executable.Verify() == nil {
 		return executable, nil // already there
 	}
-	return executable, publish(temporary.Name(), executable.Path)
+	return executable, publish(temporary, executable.Path)
 }
 
 // Verify hashes the executable once more, before it is run.
@@ -77,6 +81,11 @@ func build(ctx context.Context, dir, output string) error {
 	}
 	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-o", output, ".")
 	command.Dir = dir
+	// The compiler's own processes go with it; and with us, for which the thread that starts it has to stay.
+	command.SysProcAttr = attributes()
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	said, err := command.CombinedOutput()
 	if err != nil {
 		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(string(said), "\n"))
@@ -92,7 +101,7 @@ func build(ctx context.Context, dir, output string) error {
 	return nil
 }
 
-func copyFile(path string, to *os.File) error {
+func copyFile(path, copied string) error {
 	from, err := os.Open(path)
 	if err != nil {
 		return exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
@@ -106,7 +115,12 @@ func copyFile(path string, to *os.File) error {
 		return exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path).
 			Hint("Name a directory with a Go main package, or an executable that was built from one.")
 	}
-	if _, err := io.Copy(to, from); err != nil {
+	to, err := os.Create(copied)
+	if err != nil {
+		return unwritable(err)
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
 		return unwritable(err)
 	}
 	return nil
@@ -144,5 +158,6 @@ func hashFile(path string) (string, error) {
 }
 
 func unwritable(err error) error {
-	return exit.Errorf(exit.Usage, "cannot keep the plugin in the outputs: %w", err)
+	return exit.Errorf(exit.Usage, "outputs cannot be written: cannot keep the plugin: %w", err).
+		Hint("Make room, or name another directory with --outputs DIR or MTT_OUTPUTS.")
 }

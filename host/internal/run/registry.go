@@ -25,8 +25,18 @@ func Open(outputs string) (*Registry, error) {
 	if err != nil {
 		return nil, exit.Errorf(exit.Usage, "outputs %s: %w", outputs, err)
 	}
+	info, err := os.Stat(root)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, exit.Errorf(exit.Usage, "outputs cannot be read: %w", err).Hint(otherOutputs)
+	case !info.IsDir():
+		return nil, exit.Errorf(exit.Usage, "outputs %s: this is not a directory", root).Hint(otherOutputs)
+	}
 	return &Registry{root: root}, nil
 }
+
+const otherOutputs = "Name another directory with --outputs DIR or MTT_OUTPUTS."
 
 // Root is the directory of the volume.
 func (r *Registry) Root() string { return r.root }
@@ -39,7 +49,7 @@ func (r *Registry) Prepare() error {
 	for _, name := range []string{"runs", "checkpoints", "files", "bin"} {
 		if err := os.MkdirAll(filepath.Join(r.root, name), 0o755); err != nil {
 			return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
-				Hint("Name a directory that can be written with --outputs DIR or MTT_OUTPUTS.")
+				Hint(otherOutputs)
 		}
 	}
 	return nil

@@ -29,7 +29,29 @@ func New() (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer base.Close() // releases the lock that keeps a sweep away until the new directory has its own
+	defer base.Close()
+	return newBelow(base)
+}
+
+// Below makes one in the directory base, which holds nothing else, for files that are to be renamed to a place on the
+// same file system. What killed processes left there is removed before.
+func Below(base string) (*Dir, error) {
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
+	}
+	locked, err := lockDir(base, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer locked.Close()
+	if err := sweep(locked); err != nil {
+		return nil, err
+	}
+	return newBelow(locked)
+}
+
+// newBelow makes a directory in base, whose lock keeps a sweep away until the new directory has its own.
+func newBelow(base *os.File) (*Dir, error) {
 	path, err := os.MkdirTemp(base.Name(), "")
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
@@ -63,6 +85,10 @@ func Sweep() error {
 		return err
 	}
 	defer base.Close()
+	return sweep(base)
+}
+
+func sweep(base *os.File) error {
 	entries, err := os.ReadDir(base.Name())
 	if err != nil {
 		return fmt.Errorf("cannot sweep temporary directories: %w", err)

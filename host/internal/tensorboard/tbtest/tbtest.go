@@ -86,7 +86,7 @@ func Start(t testing.TB, logdir string, loader Loader) *Server {
 }
 
 // patience bounds what a test waits for; TensorBoard reloads every second.
-const patience = 90 * time.Second
+const patience = 30 * time.Second
 
 func find(t testing.TB) string {
 	t.Helper()

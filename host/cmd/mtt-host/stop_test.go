@@ -1,0 +1,240 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestStoppedRunGoesOnFromItsLastStep(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			walk := []string{"run", pluginPath("walk"), "-S", "steps=400", "-S", "pause_us=1000", "--checkpoint-every", "50"}
+			b.expect(0, nil, append(walk, "--name", "undisturbed")...)
+
+			p := b.start(append(walk, "--name", "stopped")...)
+			p.waitFor("saved step 50 ")
+			p.signal(signal)
+			b.check(p.wait(), 130, "asked to stop", "stopped on request", "mtt-host resume stopped")
+			shown := b.show("stopped")
+			last := b.checkpoints("stopped")[0]
+			if shown.State != "STOPPED" || last.Reason != "stop" || last.Step != shown.Step || exists(b.path("runs", "stopped", "result.json")) {
+				b.Fatalf("want STOPPED at the step of a last checkpoint with reason stop; got %+v, %+v", shown, last)
+			}
+			if last.Step >= 400 {
+				b.Fatalf("the run was over before it was stopped, at step %d", last.Step)
+			}
+
+			b.expect(0, []string{"going on with run stopped", "resumed from checkpoint " + last.ID, fmt.Sprintf("at step %d\n", last.Step)}, walk...)
+			for _, same := range []struct {
+				what      string
+				got, want any
+			}{
+				{"state", b.show("stopped").State, "SUCCEEDED"},
+				{"result", fmt.Sprint(b.show("stopped").Result), fmt.Sprint(b.show("undisturbed").Result)},
+				{"final state", b.checkpoints("stopped")[0].StateHash, b.checkpoints("undisturbed")[0].StateHash},
+				{"first step of the second attempt", b.show("stopped").Attempts[1].ResumedStep, last.Step},
+			} {
+				if same.got != same.want {
+					b.Errorf("%s: %v, want %v", same.what, same.got, same.want)
+				}
+			}
+		})
+	}
+}
+
+// A plugin that does not follow is ended when its grace is over, or at once at the second signal, with the processes
+// that it has started, which the bench looks for; what it had saved stays.
+func TestPluginThatDoesNotStopIsEnded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault string
+		twice bool
+	}{
+		"ignores Stop":                 {"ignores-stop", false},
+		"ignores Stop, second signal":  {"ignores-stop", true},
+		"ignores all":                  {"ignores-cancel", false},
+		"ignores all, second signal":   {"ignores-cancel", true},
+		"follows, but the second wins": {"none", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			// The second signal leaves long before this grace is over; without one the grace is short.
+			grace := 2 * time.Second
+			if c.twice {
+				grace = 10 * time.Minute
+			}
+			p := b.start("run", pluginPath("faulty"), "--name", "bad", "-S", "steps=1000000", "--env-var", "FAULTY="+c.fault,
+				"--checkpoint-every", "10", "--stop-grace", grace.String())
+			p.waitFor("saved step 10 ")
+			if c.fault == "ignores-cancel" {
+				b.eventually("the plugin has a child", func() bool { return exists(b.path("files", "bad", "child")) })
+			}
+			p.signal(syscall.SIGINT)
+			p.waitFor("asked to stop")
+			if c.twice {
+				p.signal(syscall.SIGTERM)
+			}
+			b.check(p.wait(), 130, "mtt-host resume bad")
+			if state := b.show("bad").State; state != "STOPPED" {
+				b.Errorf("state %s, want STOPPED", state)
+			}
+			if b.verify("bad") == 0 {
+				b.Error("no checkpoint was kept")
+			}
+		})
+	}
+}
+
+func TestSignalBeforeTrainingLeavesNoRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		env   string
+		begun string // a file below the bench that says that it is under way
+		args  func(b *bench) []string
+	}{
+		"in the build": {"GOCACHE=cache", "cache", func(b *bench) []string { return []string{"run", buildable(b)} }},
+		"in Describe": {"", "t/*/*/plugin*/plugin*", func(*bench) []string {
+			return []string{"run", pluginPath("faulty"), "--env-var", "FAULTY=describe-hangs"}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			dir := filepath.Dir(b.tmp)
+			if c.env != "" { // an empty cache: the whole standard library is to be built
+				name, value, _ := strings.Cut(c.env, "=")
+				b.env = append(b.env, name+"="+filepath.Join(dir, value))
+			}
+			p := b.start(c.args(b)...)
+			b.eventually("it is under way", func() bool {
+				found, _ := filepath.Glob(filepath.Join(dir, c.begun))
+				return len(found) > 0
+			})
+			p.signal(syscall.SIGTERM)
+			b.check(p.wait(), 130, "interrupted before training had begun")
+			if listed := decode[struct{ Items []runInfo }](b, b.expect(0, nil, "ls", "-o", "json").stdout); len(listed.Items) > 0 {
+				b.Errorf("there are runs: %+v", listed.Items)
+			}
+		})
+	}
+}
+
+func TestKilledBuildLeavesNothingBehindTheNextCommand(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	installing := b.path("bin", ".install", "*")
+	b.env = []string{"GOCACHE=" + filepath.Join(filepath.Dir(b.tmp), "cache")} // empty: the build takes long
+	p := b.start("run", buildable(b))
+	b.eventually("it builds", func() bool { return exists(b.env[0][len("GOCACHE="):]) })
+	if found, _ := filepath.Glob(installing); len(found) != 1 {
+		b.Fatalf("%s holds %v, and a build is under way", installing, found)
+	}
+	p.kill()
+	b.expect(0, nil, "plugin", "describe", pluginPath("walk"))
+	if found, _ := filepath.Glob(installing); len(found) > 0 {
+		b.Errorf("there is %v", found)
+	}
+}
+
+func TestTerminalShowsProgressLine(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	screen, terminal := openTerminal(b)
+	defer screen.Close()
+	shown := make(chan string)
+	go func() {
+		var all []byte
+		for buffer := make([]byte, 4096); ; {
+			n, err := screen.Read(buffer) // fails when the last process has closed the terminal
+			all = append(all, buffer[:n]...)
+			if err != nil {
+				shown <- string(all)
+				return
+			}
+		}
+	}()
+	command := exec.Command(hostPath, "run", pluginPath("walk"), "--outputs", b.outputs, "--name", "watched",
+		"-S", "steps=2500", "-S", "pause_us=500", "--checkpoint-every", "250ms")
+	command.Dir = filepath.Dir(b.tmp)
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + b.tmp, "TERM=xterm"}
+	command.Stderr = terminal
+	stdout, err := command.Output()
+	terminal.Close()
+	text := <-shown
+	if err != nil || !strings.HasPrefix(string(stdout), "watched SUCCEEDED: mean_square ") {
+		b.Fatalf("%v\nstdout: %s\nterminal: %q", err, stdout, text)
+	}
+
+	progress := regexp.MustCompile(`step \d+/2500 \(\d+%\) · [\d.e+]+ steps/s · [\dmsh.]+ left · walk/first -?[\d.]+, .*walk/mean_square [\d.]+ · checkpoint [\dms.]+ old`)
+	if !progress.MatchString(text) {
+		b.Errorf("there is no progress line: %q", text)
+	}
+	for line := range strings.Lines(text) { // what is left of each line once it was erased
+		if kept := line[strings.LastIndex(line, "\x1b[K")+1:]; strings.Contains(kept, "steps/s") {
+			b.Errorf("progress was not erased: %q", line)
+		}
+	}
+	for _, want := range []string{b.path("runs", "watched"), "mtt-host show watched --outputs " + b.outputs, "mtt-host checkpoints ls watched", "tensorboard --logdir"} {
+		if !strings.Contains(text[strings.LastIndex(text, "\x1b[K"):], want) {
+			b.Errorf("the summary does not name %q: %q", want, text)
+		}
+	}
+}
+
+// openTerminal makes a pseudo-terminal, wide enough for a whole line of progress: what is written to terminal is read
+// from screen.
+func openTerminal(b *bench) (screen, terminal *os.File) {
+	b.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 240})
+	}
+	if err == nil {
+		terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return screen, terminal
+}
+
+// buildable makes a directory with a main package.
+func buildable(b *bench) string {
+	b.Helper()
+	return source(b, "main.go", "package main\n\nimport \"net/http\"\n\nfunc main() { http.ListenAndServe(\"\", nil) }\n")
+}
+
+// source makes a module of one file.
+func source(b *bench, name, content string) string {
+	b.Helper()
+	dir := filepath.Join(filepath.Dir(b.tmp), "source")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	for name, content := range map[string]string{"go.mod": "module source\n\ngo 1.26\n", name: content} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return dir
+}
