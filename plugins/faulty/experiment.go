@@ -71,6 +71,11 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 				return nil, err
 			}
 		}
+		if step == 5 { // a checkpoint that no fault may cost
+			if err := checkpoint(run, step); err != nil {
+				return nil, err
+			}
+		}
 		if err := misbehave(fault, run, step); err != nil {
 			return nil, err
 		}
@@ -87,7 +92,7 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		flood(run, step)
 	}
 	if fault == "error-twice" && run.Attempt() <= 2 && step == int64(10+run.Attempt()) {
-		return errors.New("the experiment's own failure")
+		return errors.Join(checkpoint(run, step), errors.New("the experiment's own failure"))
 	}
 	if step != 10 {
 		return nil
@@ -105,8 +110,7 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		log.Fatal("the data set is gone")
 	case "killed", "killed-once":
 		if fault == "killed" || run.Attempt() == 1 {
-			time.Sleep(200 * time.Millisecond) // until the last save was acknowledged
-			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			return errors.Join(checkpoint(run, step), syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		}
 	case "ignores-cancel":
 		child := exec.Command("sleep", "3600")
@@ -116,7 +120,7 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		if err := os.WriteFile(filepath.Join(run.OutputDir(), "child"), fmt.Append(nil, child.Process.Pid), 0o600); err != nil {
 			return err
 		}
-		if err := run.Save(step); err != nil {
+		if err := checkpoint(run, step); err != nil {
 			return err
 		}
 		time.Sleep(time.Hour)
@@ -124,6 +128,14 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}
 	return nil
+}
+
+// checkpoint makes one that the host has acknowledged when it returns: a save waits for the one before.
+func checkpoint(run *sdk.Run, step int64) error {
+	if err := run.Save(step); err != nil {
+		return err
+	}
+	return run.Save(step)
 }
 
 // loadData panics with a stack so deep that its end alone would hide the cause.

@@ -77,8 +77,8 @@ func TestPluginThatDoesNotStopIsEnded(t *testing.T) {
 				grace = 10 * time.Minute
 			}
 			p := b.start("run", pluginPath("faulty"), "--name", "bad", "-S", "steps=1000000", "--env-var", "FAULTY="+c.fault,
-				"--checkpoint-every", "10", "--stop-grace", grace.String())
-			p.waitFor("saved step 10 ")
+				"--stop-grace", grace.String())
+			p.waitFor("saved step 5 ")
 			if c.fault == "ignores-cancel" {
 				b.eventually("the plugin has a child", func() bool { return exists(b.path("files", "bad", "child")) })
 			}

@@ -27,31 +27,56 @@ type Executable struct {
 	SHA256 string
 }
 
-// Install builds the source if it is a directory, and puts the executable into the directory bin.
+// Install builds the source if it is a directory, and puts the executable into the directory bin. One that is there
+// already is neither copied nor written.
 func Install(ctx context.Context, source Source, bin string) (Executable, error) {
+	if !source.Directory {
+		return take(source.Path, bin)
+	}
 	dir, err := scratch.Below(filepath.Join(bin, ".install"))
 	if err != nil {
 		return Executable{}, unwritable(err)
 	}
 	defer dir.Close()
-	temporary := filepath.Join(dir.Path, "plugin")
-	if source.Directory {
-		err = build(ctx, source.Path, temporary)
-	} else {
-		err = copyFile(source.Path, temporary)
-	}
-	if err != nil {
+	built := filepath.Join(dir.Path, "plugin")
+	if err := build(ctx, source.Path, built); err != nil {
 		return Executable{}, err
 	}
-	digest, err := hashFile(temporary)
-	if err != nil {
+	executable, err := named(source.Path, built, bin)
+	if err != nil || executable.Verify() == nil {
+		return executable, err
+	}
+	return executable, publish(built, executable.Path)
+}
+
+// take copies an executable that was built elsewhere.
+func take(path, bin string) (Executable, error) {
+	if err := checkExecutable(path); err != nil {
 		return Executable{}, err
 	}
-	executable := Executable{Path: filepath.Join(bin, digest), Name: source.Path, SHA256: digest}
-	if executable.Verify() == nil {
-		return executable, nil // already there
+	executable, err := named(path, path, bin)
+	if err != nil || executable.Verify() == nil {
+		return executable, err
 	}
-	return executable, publish(temporary, executable.Path)
+	dir, err := scratch.Below(filepath.Join(bin, ".install"))
+	if err != nil {
+		return Executable{}, unwritable(err)
+	}
+	defer dir.Close()
+	copied := filepath.Join(dir.Path, "plugin")
+	if err := copyFile(path, copied); err != nil {
+		return Executable{}, err
+	}
+	if executable, err = named(path, copied, bin); err != nil { // of what was copied, should the file have changed meanwhile
+		return Executable{}, err
+	}
+	return executable, publish(copied, executable.Path)
+}
+
+// named says where the executable at path, which was made from source, belongs.
+func named(source, path, bin string) (Executable, error) {
+	digest, err := hashFile(path)
+	return Executable{Path: filepath.Join(bin, digest), Name: source, SHA256: digest}, err
 }
 
 // Verify hashes the executable once more, before it is run.
@@ -101,20 +126,24 @@ func build(ctx context.Context, dir, output string) error {
 	return nil
 }
 
+func checkExecutable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path).
+			Hint("Name a directory with a Go main package, or an executable that was built from one.")
+	}
+	return nil
+}
+
 func copyFile(path, copied string) error {
 	from, err := os.Open(path)
 	if err != nil {
 		return exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
 	}
 	defer from.Close()
-	info, err := from.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path).
-			Hint("Name a directory with a Go main package, or an executable that was built from one.")
-	}
 	to, err := os.Create(copied)
 	if err != nil {
 		return unwritable(err)
