@@ -10,18 +10,29 @@ import (
 	"github.com/mtt-project/mtt/sdk"
 )
 
+// Run is what a Loop needs of a *sdk.Run, whose methods these are.
+type Run interface {
+	Progress(step, total int64)
+	ShouldSave(step int64) bool
+	Save(step int64) error
+	Stopped() bool
+}
+
+var _ Run = (*sdk.Run)(nil)
+
 // Loop trains step by step. It stands in for train.Loop, which can stop only between calls and whose schedules depend
 // on where a call was meant to end.
 type Loop struct {
-	Run     *sdk.Run
-	State   *State // that Run.Resume was given
-	Trainer *train.Trainer
-	Steps   int64 // where training ends
+	Run     Run
+	State   *State         // that Run.Resume was given
+	Trainer *train.Trainer // with the optimizer of State.Watch
+	Steps   int64          // where training ends
 	// Batch makes the batch of a step, counted from 1: a function of the seed and the step alone. The trainer takes
 	// it over.
 	Batch func(step int64) (train.Batch, error)
-	// After is called behind each step, before its checkpoint, with the step's loss: to log, and to evaluate at the
-	// end of an epoch. It may be nil.
+	// After is called behind each step with the step's loss: to log, and to evaluate at the end of an epoch. The step's
+	// checkpoint comes after it, so that what it logs is not lost with a kill. It must leave the variables alone. It
+	// may be nil.
 	After func(step int64, loss float64) error
 }
 
