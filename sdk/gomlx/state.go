@@ -50,9 +50,9 @@ func NewState(backend compute.Backend, store *model.Store, seed int64) (*State, 
 
 // The variables that are no state, besides those of metrics: GoMLX makes them anew.
 var (
-	learningRatePath = model.JoinPath("/"+optimizer.Scope, optimizer.ParamLearningRate) // from the configuration
+	learningRatePath = model.JoinPath("/"+optimizer.Scope, optimizer.ParamLearningRate)       // from the configuration
 	lastStepPath     = model.JoinPath(train.TrainerAbsoluteScope, train.TrainLastStepVarName) // where train.Loop was to end
-	metricsPrefix    = "/" + metric.Scope + "/"                                         // with random names
+	metricsPrefix    = "/" + metric.Scope + "/"                                               // with random names
 )
 
 var randomPath = model.JoinPath("/", model.RNGStateVariableName)

@@ -54,8 +54,10 @@ func Describe(ctx context.Context, executable Executable, env map[string]string,
 }
 
 func (p *Plugin) describe(ctx context.Context, executable Executable, timeout time.Duration) (*Description, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	// No deadline: gRPC would tell the plugin, and its own cancellation could arrive first, as another error.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(timeout, cancel).Stop()
 	answer, err := p.ExperimentServiceClient.Describe(ctx, &experimentv1.DescribeRequest{})
 	if ctx.Err() != nil {
 		return nil, exit.Errorf(exit.Plugin, "%s did not answer Describe within %s%s", p.path, timeout, quoted(p.output.tail())).
