@@ -72,7 +72,7 @@ type Experiment[C any] struct {
 	// CheckpointPrefix begins the names of this experiment's checkpoints, so that experiments can share a volume. It
 	// has the form of Name, which it is by default.
 	CheckpointPrefix string
-	// Defaults is the configuration of a run that sets nothing.
+	// Defaults is the configuration of a run that sets nothing. Train does not see a field of it that has no JSON name.
 	Defaults C
 	// Devices lists those the program was built for, of "go", "cpu" and "cuda". Empty: it does not choose.
 	Devices []string
@@ -81,6 +81,7 @@ type Experiment[C any] struct {
 	// Inexact says that a resumed run may differ from one that was left alone. mtt then does not claim otherwise.
 	Inexact bool
 	// Train runs until the configured end and returns the result; or until Run.Stopped, and returns ErrStopped. Any
-	// other error fails the run. The final checkpoint is made by Serve once Train has returned a result.
+	// other error, and a panic, fails the run. Serve makes the final checkpoint once Train has returned a result, of
+	// the state that Run.Resume was given.
 	Train func(run *Run, config C) (Result, error)
 }

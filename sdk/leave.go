@@ -32,23 +32,22 @@ func leaveWithHost() {
 	}()
 }
 
-// leaveIfStuck ends the process if Train does not return after its context was cancelled. The function that it returns
-// says that Train has.
-func leaveIfStuck(ctx context.Context) (returned func()) {
+// leaveWhenCancelled ends the process once ctx, which is Train's, is cancelled: nobody waits for its answer any more,
+// because the host has given up or is gone. Train gets cancelGrace to return before. The function that is returned says
+// that it has.
+func leaveWhenCancelled(ctx context.Context) (returned func()) {
 	done := make(chan struct{})
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-ctx.Done():
-		}
+	ignore := context.AfterFunc(ctx, func() {
 		select {
 		case <-done:
 		case <-time.After(cancelGrace):
-			os.Exit(1)
 		}
-	}()
-	return func() { close(done) }
+		os.Exit(1)
+	})
+	return func() {
+		ignore() // gRPC cancels the context of a call that was answered too
+		close(done)
+	}
 }
 
 // keepLockFromChildren keeps the descriptor that holds the run's lock from the experiment's own child processes, which

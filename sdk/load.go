@@ -3,6 +3,9 @@ package sdk
 import (
 	"context"
 	"io"
+	"maps"
+	"slices"
+	"sync"
 
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
@@ -13,10 +16,31 @@ type reader struct {
 	ctx        context.Context
 	client     experimentv1.CheckpointServiceClient
 	checkpoint *experimentv1.Checkpoint
+
+	mu         sync.Mutex      // State.Load may read blobs side by side
+	unverified map[string]bool // those that were opened and not read to their end
 }
 
 func newReader(ctx context.Context, client experimentv1.CheckpointServiceClient, checkpoint *experimentv1.Checkpoint) *reader {
-	return &reader{ctx, client, checkpoint}
+	return &reader{ctx: ctx, client: client, checkpoint: checkpoint, unverified: map[string]bool{}}
+}
+
+// load restores state from the checkpoint. A blob of which State.Load read only what it needed is read once more, to
+// its end, which is where a damage shows.
+func (r *reader) load(state State) error {
+	if err := state.Load(r); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.unverified)) {
+		blob, err := r.Open(name)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, blob); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *reader) Step() int64 { return int64(r.checkpoint.GetStep()) }
@@ -36,6 +60,7 @@ func (r *reader) Open(name string) (io.ReadCloser, error) {
 		cancel()
 		return nil, plain(err)
 	}
+	r.mark(name, false)
 	content := wire.NewBlobReader(name, func() (*experimentv1.BlobFrame, error) {
 		response, err := stream.Recv()
 		if err != nil && err != io.EOF {
@@ -43,15 +68,33 @@ func (r *reader) Open(name string) (io.ReadCloser, error) {
 		}
 		return response.GetBlob(), err
 	})
-	return blobReader{content, cancel}, nil
+	return &blobReader{content: content, cancel: cancel, verified: func() { r.mark(name, true) }}, nil
+}
+
+func (r *reader) mark(name string, verified bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if verified {
+		delete(r.unverified, name)
+	} else {
+		r.unverified[name] = true
+	}
 }
 
 type blobReader struct {
-	io.Reader
-	cancel func()
+	content          io.Reader
+	cancel, verified func()
 }
 
-func (b blobReader) Close() error {
+func (b *blobReader) Read(p []byte) (int, error) {
+	n, err := b.content.Read(p)
+	if err == io.EOF {
+		b.verified()
+	}
+	return n, err
+}
+
+func (b *blobReader) Close() error {
 	b.cancel()
 	return nil
 }

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -11,9 +12,13 @@ import (
 	"github.com/mtt-project/mtt/proto/wire"
 )
 
-// maxQueued is how many points wait in memory: a few MB, and more than any host is behind when nothing is wrong. What
-// comes on top is spilled to disk.
-const maxQueued = 64 << 10
+const (
+	// maxChunks is how many chunks of points wait in memory.
+	maxChunks = 16
+	// maxQueued is how many points that is: a few MB, and more than any host is behind when nothing is wrong. What
+	// comes on top is spilled to disk.
+	maxQueued = maxChunks * wire.MaxBatchPoints
+)
 
 // Metrics takes scalars from training and sends them to the host from a goroutine of its own. Any goroutine may use it.
 type Metrics struct {
@@ -25,71 +30,108 @@ type Metrics struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // of what is below
-	queue    []*experimentv1.ScalarPoint
-	spill    spill // older than queue
+	queue    [][]point // chunks of wire.MaxBatchPoints, oldest first; only the last may have fewer
+	spare    []point   // an empty chunk to use again
+	spill    spill     // older than queue
 	numbered uint64
 	acked    uint64
-	now      experimentv1.Progress
-	moved    bool  // now was not sent
-	err      error // the first; nothing is sent after it
+	now      progress // where training is
+	told     progress // where the host thinks it is
+	waited   bool     // training had to wait for the host, and this was said
+	err      error    // the first; nothing is taken or sent after it
 }
 
-// Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing. A tag has 1
-// to 512 bytes and does not begin with "mtt/"; a wrong one fails the run at the next Save, or at its end. A value is
-// kept as a float32.
+// point is one scalar. The message for it is made by the sender, so that logging costs training no garbage.
+type point struct {
+	tag             string
+	step            int64
+	value, wallTime float64
+}
+
+type progress struct{ step, total int64 }
+
+var errOver = errors.New("the attempt is over")
+
+// Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing; it waits
+// only when many millions of points have gathered and the disk has no room for more, which is said on stderr. A tag
+// has 1 to 512 bytes and does not begin with "mtt/"; a wrong one fails the run at the next Save, or at its end. A
+// value is kept as a float32, and may be NaN or infinite.
 func (m *Metrics) Scalar(step int64, tag string, value float64) {
-	point := &experimentv1.ScalarPoint{Tag: tag, Step: uint64(step), Value: value, WallTime: float64(time.Now().UnixMicro()) / 1e6}
+	p := point{tag: tag, step: step, value: value, wallTime: float64(time.Now().UnixMicro()) / 1e6}
+	err := wire.CheckTag(tag)
+	if err == nil && step < 0 {
+		err = fmt.Errorf("metric %s was logged at step %d", tag, step)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil {
+		m.fail(err)
+	}
 	if m.err != nil {
 		return
 	}
-	if err := wire.CheckTag(tag); err != nil {
-		m.fail(err)
-		return
+	last := len(m.queue) - 1
+	if last < 0 || len(m.queue[last]) == wire.MaxBatchPoints {
+		if !m.makeRoom() {
+			return
+		}
+		m.queue, m.spare = append(m.queue, m.spare), nil
+		last = len(m.queue) - 1
 	}
-	if step < 0 {
-		m.fail(fmt.Errorf("metric %s was logged at step %d", tag, step))
-		return
-	}
-	if len(m.queue) >= maxQueued {
-		m.makeRoom()
-	}
-	m.queue = append(m.queue, point)
+	m.queue[last] = append(m.queue[last], p)
 	m.numbered++
-	if len(m.queue) == wire.MaxBatchPoints {
+	if len(m.queue[last]) == wire.MaxBatchPoints {
 		m.wakeSender()
 	}
 }
 
-// makeRoom spills the queue to disk, and waits for the host only where the disk has no room either.
-func (m *Metrics) makeRoom() {
-	for said := false; m.err == nil; {
-		err := m.spill.append(m.queue)
+// makeRoom spills the oldest chunk if there is no room for another, and waits for the host only where the disk has no
+// room either. It says whether there is room now: there never will be where sending has failed.
+func (m *Metrics) makeRoom() bool {
+	for m.err == nil && len(m.queue) >= maxChunks {
+		err := m.spill.append(m.queue[0])
 		if err == nil {
-			m.queue = m.queue[:0]
-			return
+			m.recycle(m.takeChunk())
+			return true
 		}
-		if !said {
-			said = true
+		if !m.waited {
+			m.waited = true
 			fmt.Fprintf(os.Stderr, "training waits for the host to take its metrics: %v\n", err)
 		}
 		m.changed.Wait()
 	}
+	return m.err == nil
+}
+
+// takeChunk takes the oldest chunk out of the queue.
+func (m *Metrics) takeChunk() []point {
+	chunk := m.queue[0]
+	copy(m.queue, m.queue[1:])
+	m.queue = m.queue[:len(m.queue)-1]
+	return chunk
+}
+
+func (m *Metrics) recycle(chunk []point) {
+	clear(chunk) // it must not hold on to tags
+	m.spare = chunk[:0]
 }
 
 func (m *Metrics) progress(step, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.now.Step, m.now.TotalSteps, m.moved = uint64(step), uint64(total), true
+	if step < 0 || total < 0 {
+		m.fail(fmt.Errorf("progress was reported as step %d of %d", step, total))
+		return
+	}
+	m.now = progress{step, total}
 }
 
-// flush waits until the host has every point, and returns the number of the last.
+// flush waits until the host has every point and the progress, and returns the number of the last point.
 func (m *Metrics) flush() (through uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	through = m.numbered
-	for m.acked < through && m.err == nil {
+	for m.err == nil && (m.acked < through || m.told != m.now) {
 		m.wakeSender()
 		m.changed.Wait()
 	}
@@ -110,9 +152,12 @@ func (m *Metrics) wakeSender() {
 	}
 }
 
-// close ends the sender. What was not flushed is sent if the host takes it.
+// close ends the sender. What was not flushed before is dropped, and so is what a goroutine of the experiment logs later.
 func (m *Metrics) close() {
 	close(m.closed)
 	<-m.ended
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail(errOver)
 	m.spill.close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,12 +62,13 @@ func (r *Run) OutputDir() string { return r.request.GetOutputDir() }
 // Context is cancelled when the attempt must end at once, without a checkpoint.
 func (r *Run) Context() context.Context { return r.ctx }
 
-// Stopped says that the attempt was asked to end: save a checkpoint, and return ErrStopped. ShouldSave says so too, so
-// a loop that asks it at each step has saved by then.
+// Stopped says that the attempt was asked to end: return ErrStopped at the next step boundary. A loop that asks
+// ShouldSave at each step has saved by then, and Serve saves what such a loop has not.
 func (r *Run) Stopped() bool { return r.stop.Load() || r.ctx.Err() != nil }
 
 // Resume registers the state that checkpoints are made of. If the run has one it is loaded into state, and the number
 // of steps behind it is returned; otherwise 0, and state is left as it is. It is called once, before the first step.
+// A run whose checkpoint was not loaded, because Resume was not called or has failed, cannot save and does not succeed.
 func (r *Run) Resume(state State) (step int64, err error) {
 	if state == nil {
 		return 0, errors.New("run.Resume: the state is nil")
@@ -76,7 +78,9 @@ func (r *Run) Resume(state State) (step int64, err error) {
 	}
 	r.resumed = true
 	if checkpoint := r.request.GetResume(); checkpoint != nil {
-		if err := state.Load(newReader(r.ctx, r.checkpoints, checkpoint)); err != nil {
+		ctx, cancel := context.WithCancel(r.ctx) // ends what Load has left open
+		defer cancel()
+		if err := newReader(ctx, r.checkpoints, checkpoint).load(state); err != nil {
 			return 0, fmt.Errorf("cannot load checkpoint %s: %w", checkpoint.GetId(), err)
 		}
 	}
@@ -102,8 +106,12 @@ func (r *Run) ShouldSave(step int64) bool {
 
 // Save makes a checkpoint of the registered state after step training steps. It returns when the state was copied to
 // the host, which may take longer to make it durable; an error of that is returned by the next Save, which comes at
-// once because ShouldSave then says so, and fails the run at the end at the latest.
+// once because ShouldSave then says so, and fails the run at the end at the latest. If the attempt was asked to stop,
+// it returns when the checkpoint is durable.
 func (r *Run) Save(step int64) error {
+	if step < 0 {
+		return fmt.Errorf("run.Save: there is no step %d", step)
+	}
 	r.reach(step)
 	if err := r.checkResumed(); err != nil {
 		return err
@@ -137,52 +145,80 @@ func (r *Run) save(step int64, reason experimentv1.Reason, result Result) error 
 		return err
 	}
 	header := &experimentv1.SaveHeader{Step: uint64(step), Reason: reason, MetricsThrough: through, Result: result}
-	if err := r.saver.send(header, r.state); err != nil {
-		return fmt.Errorf("cannot save a checkpoint at step %d: %w", step, err)
-	}
-	return nil
+	return r.saver.send(header, r.state)
 }
 
 func (r *Run) reach(step int64) { r.last = max(r.last, step) }
 
 // checkResumed refuses to go on from step 0 where the run has a checkpoint.
 func (r *Run) checkResumed() error {
-	if checkpoint := r.request.GetResume(); checkpoint != nil && !r.resumed {
-		return fmt.Errorf("the run has a checkpoint at step %d, which the experiment did not load: it must call run.Resume before it trains", checkpoint.GetStep())
+	if checkpoint := r.request.GetResume(); checkpoint != nil && r.state == nil {
+		return fmt.Errorf("the run has a checkpoint at step %d, which the experiment did not load: it must call run.Resume before it trains, and return its error", checkpoint.GetStep())
 	}
 	return nil
 }
 
-// conclude turns what Train returned into the answer to the host, and makes the final checkpoint.
+// conclude makes the checkpoint that the end of Train asks for, and turns the end into the answer to the host.
 func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
-	response := &experimentv1.TrainResponse{Outcome: experimentv1.Outcome_OUTCOME_FINISHED}
-	var panicked *panicError
+	outcome := experimentv1.Outcome_OUTCOME_FINISHED
 	switch {
-	case errors.As(err, &panicked):
-		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
-		response.Failure = &experimentv1.Failure{Message: panicked.Error(), Stack: string(panicked.stack)}
+	case err == nil:
+		_, err = protect(func() (Result, error) { return nil, r.saveFinal(result) })
 	case errors.Is(err, ErrStopped) && r.Stopped():
-		response.Outcome = experimentv1.Outcome_OUTCOME_STOPPED
-		err = errors.Join(r.checkResumed(), r.saver.wait())
+		outcome, result = experimentv1.Outcome_OUTCOME_STOPPED, nil
+		_, err = protect(func() (Result, error) { return nil, r.saveStopped() })
 	case errors.Is(err, ErrStopped):
 		err = errors.New("Train returned ErrStopped, and nobody had asked it to stop")
-	case err == nil:
-		if err = r.checkResumed(); err == nil {
-			err = r.save(r.last, experimentv1.Reason_REASON_FINAL, result)
+	}
+	if err = r.settle(err); err != nil {
+		return r.failure(err)
+	}
+	return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}
+}
+
+// saveFinal makes the checkpoint with which a run is complete; without blobs if the experiment has no state.
+func (r *Run) saveFinal(result Result) error {
+	if err := r.checkResumed(); err != nil {
+		return err
+	}
+	return r.save(r.last, experimentv1.Reason_REASON_FINAL, result)
+}
+
+// saveStopped makes the checkpoint of a stop if the experiment has not: it cannot when the request came after it asked
+// ShouldSave and before it asked Stopped.
+func (r *Run) saveStopped() error {
+	if err := r.checkResumed(); err != nil {
+		return err
+	}
+	if r.state == nil || r.last <= r.saveNext.savedStep {
+		return nil
+	}
+	return r.save(r.last, experimentv1.Reason_REASON_STOP, nil)
+}
+
+// settle waits for what is under way to the host, however Train ended, and adds its errors to that of the experiment.
+func (r *Run) settle(err error) error {
+	saveErr := r.saver.wait()
+	_, metricsErr := r.Metrics.flush()
+	for _, also := range []error{saveErr, metricsErr} {
+		if also != nil && !errors.Is(err, also) { // the experiment may have passed it on
+			err = errors.Join(err, also)
 		}
-		if err == nil {
-			err = r.saver.wait()
-		}
-		response.Result = result
 	}
-	if _, flushErr := r.Metrics.flush(); err == nil {
-		err = flushErr
+	return err
+}
+
+func (r *Run) failure(err error) *experimentv1.TrainResponse {
+	response := &experimentv1.TrainResponse{
+		Outcome:  experimentv1.Outcome_OUTCOME_FAILED,
+		LastStep: uint64(r.last),
+		Failure:  &experimentv1.Failure{Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}, // a message of protobuf is UTF-8
 	}
-	if err != nil && response.Failure == nil {
-		response.Outcome, response.Result = experimentv1.Outcome_OUTCOME_FAILED, nil
-		response.Failure = &experimentv1.Failure{Message: err.Error()}
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
+		response.Failure.Stack = string(panicked.stack)
 	}
-	response.LastStep = uint64(r.last)
 	return response
 }
 

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
@@ -45,36 +46,45 @@ func (s *saver) failed() bool {
 // send streams the header, the state's blobs and the commit. A nil state has no blobs.
 func (s *saver) send(header *experimentv1.SaveHeader, state State) error {
 	ctx, cancel := context.WithCancel(s.ctx)
-	stream, err := s.client.SaveCheckpoint(ctx)
-	if err != nil {
-		cancel()
-		return s.remember(err)
-	}
-	if err := s.stream(stream, header, state); err != nil {
-		if errors.Is(err, io.EOF) { // the host has ended the stream, and its answer says why
-			_, err = stream.CloseAndRecv()
+	defer func() {
+		if s.answer == nil {
+			cancel() // the stream is without a commit, so there is no checkpoint
 		}
-		cancel() // without a commit there is no checkpoint
-		return s.remember(err)
+	}()
+	call, err := s.client.SaveCheckpoint(ctx)
+	if err != nil {
+		return s.remember(header, err)
+	}
+	stream := &saveStream{call: call}
+	if err := stream.write(header, state); err != nil {
+		if stream.refused { // the host's answer says why; the state's error does not
+			_, err = call.CloseAndRecv()
+		}
+		return s.remember(header, err)
 	}
 	answer := make(chan error, 1)
 	s.answer = answer
 	go func() {
 		defer cancel()
-		_, err := stream.CloseAndRecv()
-		answer <- plain(err)
+		_, err := call.CloseAndRecv()
+		answer <- unsaved(header, err)
 	}()
 	return nil
 }
 
-func (s *saver) stream(stream grpc.ClientStreamingClient[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse], header *experimentv1.SaveHeader, state State) error {
-	err := stream.Send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Header{Header: header}})
-	if err != nil {
+// saveStream is one save on its way to the host.
+type saveStream struct {
+	call    grpc.ClientStreamingClient[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse]
+	refused bool // the host has ended the stream before its end
+}
+
+func (s *saveStream) write(header *experimentv1.SaveHeader, state State) error {
+	if err := s.send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Header{Header: header}}); err != nil {
 		return err
 	}
 	if state != nil {
 		sender := wire.NewBlobSender(func(frame *experimentv1.BlobFrame) error {
-			return stream.Send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Blob{Blob: frame}})
+			return s.send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Blob{Blob: frame}})
 		})
 		if err := state.Save(sender); err != nil {
 			return err
@@ -83,12 +93,32 @@ func (s *saver) stream(stream grpc.ClientStreamingClient[experimentv1.SaveCheckp
 			return err
 		}
 	}
-	return stream.Send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Commit{Commit: &experimentv1.SaveCommit{}}})
+	return s.send(&experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Commit{Commit: &experimentv1.SaveCommit{}}})
 }
 
-func (s *saver) remember(err error) error {
-	s.err = plain(err)
+var errRefused = errors.New("the host does not take the checkpoint")
+
+// send hides the io.EOF with which gRPC says that the host has ended the stream: a State would take it for the end of
+// something that it reads.
+func (s *saveStream) send(request *experimentv1.SaveCheckpointRequest) error {
+	err := s.call.Send(request)
+	if errors.Is(err, io.EOF) {
+		s.refused = true
+		return errRefused
+	}
+	return err
+}
+
+func (s *saver) remember(header *experimentv1.SaveHeader, err error) error {
+	s.err = unsaved(header, err)
 	return s.err
+}
+
+func unsaved(header *experimentv1.SaveHeader, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the checkpoint at step %d was not saved: %w", header.GetStep(), plain(err))
 }
 
 // plain takes the words of the host out of a status.

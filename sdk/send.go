@@ -6,7 +6,6 @@ import (
 	"time"
 
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
-	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // sendEvery is how long a point or a progress waits for others to travel with: short for a person who watches, and
@@ -15,7 +14,7 @@ const sendEvery = 200 * time.Millisecond
 
 func newMetrics(ctx context.Context, client experimentv1.MetricServiceClient) *Metrics {
 	m := &Metrics{
-		ctx: ctx, client: client,
+		ctx: ctx, client: client, spill: spill{limit: maxSpill},
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), closed: make(chan struct{}),
 	}
 	m.changed.L = &m.mu
@@ -36,64 +35,93 @@ func (m *Metrics) sendAll() {
 			return
 		}
 		for {
-			batch, err := m.next()
-			if batch == nil && err == nil {
-				break
-			}
-			if err == nil {
-				err = m.sendBatch(batch)
-			}
+			sent, err := m.sendNext()
 			if err != nil {
 				m.mu.Lock()
 				m.fail(err)
 				m.mu.Unlock()
 				return
 			}
+			if !sent {
+				break
+			}
 		}
 	}
 }
 
-// next takes the oldest points, with the progress if it has moved; nil if there is nothing to send.
-func (m *Metrics) next() (*experimentv1.LogMetricsRequest, error) {
+// batch is what travels together.
+type batch struct {
+	first    uint64                      // number of the first point
+	points   []point                     // from the queue
+	spilled  []*experimentv1.ScalarPoint // or from the disk
+	progress progress
+}
+
+// sendNext sends the oldest points, with the progress if it has moved. It says whether there was anything to send. A
+// batch is not repeated: over a socket on this machine an error means that the host is gone or has refused it.
+func (m *Metrics) sendNext() (bool, error) {
+	b, err := m.next()
+	if b == nil || err != nil {
+		return false, err
+	}
+	request := b.toProto()
+	response, err := m.client.LogMetrics(m.ctx, request)
+	if err != nil {
+		return false, fmt.Errorf("the host did not take the metrics: %w", plain(err))
+	}
+	through := b.first + uint64(len(request.GetScalars())) - 1
+	if response.GetThrough() != through {
+		return false, fmt.Errorf("the host has metrics up to point %d, after point %d was sent", response.GetThrough(), through)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	batch := &experimentv1.LogMetricsRequest{First: m.acked + 1}
+	m.acked, m.told = through, b.progress
+	if b.points != nil {
+		m.recycle(b.points)
+	}
+	m.changed.Broadcast()
+	return true, nil
+}
+
+// next takes the oldest points; nil if there is nothing to send.
+func (m *Metrics) next() (*batch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := &batch{first: m.acked + 1, progress: m.now}
 	switch {
 	case m.spill.len() > 0:
 		spilled, err := m.spill.next()
 		if err != nil {
 			return nil, err
 		}
-		batch.Scalars = spilled
-		m.changed.Broadcast() // there is room
+		b.spilled = spilled
 	case len(m.queue) > 0:
-		n := min(len(m.queue), wire.MaxBatchPoints)
-		batch.Scalars = append(batch.Scalars, m.queue[:n]...)
-		m.queue = append(m.queue[:0], m.queue[n:]...)
-	case !m.moved:
+		b.points = m.takeChunk()
+	case m.told == m.now:
 		return nil, nil
 	}
-	if m.moved {
-		batch.Progress = &experimentv1.Progress{Step: m.now.GetStep(), TotalSteps: m.now.GetTotalSteps()}
-		m.moved = false
-	}
-	return batch, nil
+	m.changed.Broadcast() // there is room
+	return b, nil
 }
 
-// sendBatch sends one batch. It is not repeated: over a socket on this machine an error means that the host is gone or
-// has refused it.
-func (m *Metrics) sendBatch(batch *experimentv1.LogMetricsRequest) error {
-	response, err := m.client.LogMetrics(m.ctx, batch)
-	if err != nil {
-		return fmt.Errorf("the host did not take the metrics: %w", plain(err))
+func (b *batch) toProto() *experimentv1.LogMetricsRequest {
+	request := &experimentv1.LogMetricsRequest{First: b.first, Scalars: b.spilled}
+	if b.spilled == nil {
+		request.Scalars = toProto(b.points)
 	}
-	sent := batch.GetFirst() + uint64(len(batch.GetScalars())) - 1
-	if response.GetThrough() != sent {
-		return fmt.Errorf("the host has metrics up to point %d, after point %d was sent", response.GetThrough(), sent)
+	if b.progress != (progress{}) {
+		request.Progress = &experimentv1.Progress{Step: uint64(b.progress.step), TotalSteps: uint64(b.progress.total)}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.acked = sent
-	m.changed.Broadcast()
-	return nil
+	return request
+}
+
+func toProto(points []point) []*experimentv1.ScalarPoint {
+	block := make([]experimentv1.ScalarPoint, len(points)) // one allocation
+	messages := make([]*experimentv1.ScalarPoint, len(points))
+	for i, p := range points {
+		message := &block[i]
+		message.Tag, message.Step, message.Value, message.WallTime = p.tag, uint64(p.step), p.value, p.wallTime
+		messages[i] = message
+	}
+	return messages
 }

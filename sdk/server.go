@@ -81,7 +81,7 @@ func (s *server) Train(ctx context.Context, request *experimentv1.TrainRequest) 
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "the configuration does not fit: %v", err)
 	}
-	defer leaveIfStuck(ctx)()
+	defer leaveWhenCancelled(ctx)()
 	run := newRun(ctx, host, request, &s.stop)
 	defer run.Metrics.close()
 	return run.conclude(protect(func() (Result, error) { return train(run) })), nil

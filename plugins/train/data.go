@@ -6,12 +6,17 @@ import (
 	_ "embed"
 	"encoding/csv"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/train"
+
+	"github.com/mtt-project/mtt/sdk/gomlx"
 )
 
 const (
-	pixels    = 64 // 8×8
+	side      = 8
+	pixels    = side * side
 	maxPixel  = 16
 	digits    = 10
 	splitSeed = 1998 // the split is the same in every run, whatever its seed
@@ -43,6 +48,17 @@ func (d *images) at(indices []int) *images {
 	return gathered
 }
 
+// tensors returns pixels shaped [n, 64] and labels shaped [n, 1].
+func (d *images) tensors() (x, y *tensors.Tensor) {
+	return tensors.FromFlatDataAndDimensions(d.pixels, d.len(), pixels),
+		tensors.FromFlatDataAndDimensions(d.labels, d.len(), 1)
+}
+
+func (d *images) batch() train.Batch {
+	x, y := d.tensors()
+	return train.Batch{Inputs: []*tensors.Tensor{x}, Labels: []*tensors.Tensor{y}}
+}
+
 // load reads the embedded images and splits them: of each digit's, shuffled, the first fifth is for testing.
 func load() (train, test *images, err error) {
 	all, err := read()
@@ -53,13 +69,16 @@ func load() (train, test *images, err error) {
 	for i, label := range all.labels {
 		byDigit[label] = append(byDigit[label], i)
 	}
-	random := rand.New(rand.NewPCG(splitSeed, 0))
 	var trainIndices, testIndices []int
 	for _, indices := range byDigit {
-		random.Shuffle(len(indices), func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
-		n := len(indices) / testShare
-		testIndices = append(testIndices, indices[:n]...)
-		trainIndices = append(trainIndices, indices[n:]...)
+		order := gomlx.Order{Seed: splitSeed, Size: len(indices), Batch: len(indices)}
+		for n, i := range order.At(1) {
+			if n < len(indices)/testShare {
+				testIndices = append(testIndices, indices[i])
+			} else {
+				trainIndices = append(trainIndices, indices[i])
+			}
+		}
 	}
 	return all.at(trainIndices), all.at(testIndices), nil
 }

@@ -16,21 +16,37 @@ type Sink interface {
 // Assembler turns frames back into blobs, and refuses whatever the rules of BlobFrame do not allow.
 type Assembler struct {
 	sink  Sink
-	names map[string]bool
+	names blobNames
 	blob  io.WriteCloser // nil between blobs
 	name  string
 	size  uint64
 	crc   uint32
+	err   error // the first; nothing reaches the sink after it
 }
 
 // NewAssembler returns an assembler that puts blobs into sink.
 func NewAssembler(sink Sink) *Assembler {
-	return &Assembler{sink: sink, names: map[string]bool{}}
+	return &Assembler{sink: sink, names: blobNames{}}
 }
 
-// Frame takes the next frame. After an error the stream is of no use. A *ProtocolError or *DataLossError is the
-// sender's; any other is the sink's.
+// Frame takes the next frame. A *ProtocolError or *DataLossError is the sender's; any other is the sink's. After an
+// error the stream is of no use: every later call returns it again.
 func (a *Assembler) Frame(frame *experimentv1.BlobFrame) error {
+	if a.err == nil {
+		a.err = a.take(frame)
+	}
+	return a.err
+}
+
+// Done says whether the stream may end here: not within a blob, and not after an error.
+func (a *Assembler) Done() error {
+	if a.err == nil && a.blob != nil {
+		a.err = brokenf("the stream ended within blob %q", a.name)
+	}
+	return a.err
+}
+
+func (a *Assembler) take(frame *experimentv1.BlobFrame) error {
 	switch f := frame.GetFrame().(type) {
 	case *experimentv1.BlobFrame_Start:
 		return a.start(f.Start)
@@ -43,30 +59,17 @@ func (a *Assembler) Frame(frame *experimentv1.BlobFrame) error {
 	}
 }
 
-// Done says whether the stream may end here: not within a blob.
-func (a *Assembler) Done() error {
-	if a.blob != nil {
-		return brokenf("the stream ended within blob %q", a.name)
-	}
-	return nil
-}
-
 func (a *Assembler) start(name string) error {
-	switch {
-	case a.blob != nil:
+	if a.blob != nil {
 		return brokenf("blob %q began within blob %q", name, a.name)
-	case !ValidBlobName(name):
-		return brokenf("%q cannot be the name of a blob", name)
-	case a.names[name]:
-		return brokenf("two blobs are called %q", name)
-	case len(a.names) == MaxBlobs:
-		return brokenf("more than %d blobs", MaxBlobs)
+	}
+	if err := a.names.add(name); err != nil {
+		return err
 	}
 	blob, err := a.sink.Create(name)
 	if err != nil {
 		return err
 	}
-	a.names[name] = true
 	a.blob, a.name, a.size, a.crc = blob, name, 0, 0
 	return nil
 }

@@ -21,6 +21,23 @@ func ValidName(name string) bool { return namePattern.MatchString(name) }
 // ValidBlobName says whether name can be that of a blob.
 func ValidBlobName(name string) bool { return blobPattern.MatchString(name) }
 
+// blobNames are the names in one stream.
+type blobNames map[string]bool
+
+// add refuses a name that the rules of BlobFrame do not allow.
+func (n blobNames) add(name string) error {
+	switch {
+	case !ValidBlobName(name):
+		return brokenf("%q cannot be the name of a blob", name)
+	case n[name]:
+		return brokenf("two blobs are called %q", name)
+	case len(n) == MaxBlobs:
+		return brokenf("more than %d blobs", MaxBlobs)
+	}
+	n[name] = true
+	return nil
+}
+
 // CheckTag says what is wrong with the tag of a metric.
 func CheckTag(tag string) error {
 	switch {

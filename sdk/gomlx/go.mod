@@ -2,7 +2,10 @@ module github.com/mtt-project/mtt/sdk/gomlx
 
 go 1.26.5
 
-require github.com/mtt-project/mtt/sdk v0.0.0
+require (
+	github.com/gomlx/go-xla v0.4.1
+	github.com/mtt-project/mtt/sdk v0.0.0
+)
 
 replace github.com/mtt-project/mtt/sdk => ..
 
@@ -15,6 +18,7 @@ require (
 require (
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/gofrs/flock v0.13.0 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/jsonschema-go v0.4.3 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -28,6 +32,7 @@ require (
 	golang.org/x/exp v0.0.0-20260410095643-746e56fc9e2f // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/term v0.46.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/grpc v1.85.0 // indirect

@@ -2,333 +2,272 @@ package gomlx
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
-	"math/rand/v2"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/layers"
-	"github.com/gomlx/gomlx/ml/layers/activation"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train"
-	"github.com/gomlx/gomlx/ml/train/loss"
 	"github.com/gomlx/gomlx/ml/train/optimizer"
 
 	"github.com/mtt-project/mtt/sdk"
+	"github.com/mtt-project/mtt/sdk/gomlx/safetensors"
 )
 
-// memory is a checkpoint in memory.
-type memory map[string]*bytes.Buffer
-
-func (m memory) Create(name string) (io.Writer, error) {
-	m[name] = new(bytes.Buffer)
-	return m[name], nil
-}
-
-func (m memory) Open(name string) (io.ReadCloser, error) {
-	if m[name] == nil {
-		return nil, errors.New("no such blob")
-	}
-	return io.NopCloser(bytes.NewReader(m[name].Bytes())), nil
-}
-
-func (m memory) Step() int64       { return 0 }
-func (m memory) Blobs() (blobs []sdk.Blob) {
-	for name, content := range m {
-		blobs = append(blobs, sdk.Blob{Name: name, Size: int64(content.Len())})
-	}
-	return blobs
-}
-
-// bed is a small network with dropout and Adam, on its way.
-type bed struct {
-	t       testing.TB
-	backend compute.Backend
-	state   *State
-	store   *model.Store
-	trainer *train.Trainer
-	hidden  int
-	depth   int
-}
-
-func newBed(t testing.TB, seed int64, hidden, depth int) *bed {
-	t.Helper()
-	backend, err := Backend("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bed{t: t, backend: backend, store: model.NewStore(), hidden: hidden, depth: depth}
-	if b.state, err = NewState(backend, b.store, seed); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func (b *bed) build() *bed {
-	b.trainer = train.NewTrainer(b.backend, b.store, func(scope *model.Scope, x *graph.Node) *graph.Node {
-		for i := range b.depth {
-			layer := scope.In("layer_%d", i)
-			x = layers.DropoutStatic(layer, activation.Relu(layers.Dense(layer, x, true, b.hidden)), 0.3)
-		}
-		return layers.Dense(scope.In("output"), x, true, 3)
-	}, loss.SparseCategoricalCrossEntropyLogits, b.state.Watch(optimizer.Adam().LearningRate(0.01).Done()), nil, nil)
-	return b
-}
-
-// step trains one step on data that depends on nothing but the step.
-func (b *bed) step(step int) {
-	b.t.Helper()
-	random := rand.New(rand.NewPCG(7, uint64(step)))
-	x, y := make([]float32, 8*5), make([]int32, 8)
-	for i := range x {
-		x[i] = random.Float32()
-	}
-	for i := range y {
-		y[i] = random.Int32N(3)
-	}
-	metrics, err := b.trainer.TrainStep(train.Batch{
-		Inputs: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(x, 8, 5)},
-		Labels: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(y, 8, 1)},
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, metric := range metrics {
-		_ = metric.FinalizeAll()
-	}
-}
-
-func (b *bed) save() memory {
-	b.t.Helper()
-	saved := memory{}
-	if err := b.state.Save(saved); err != nil {
-		b.t.Fatal(err)
-	}
-	return saved
-}
-
-// trained is the state after n steps of a network left alone.
-func trained(t testing.TB, n int) memory {
-	t.Helper()
-	b := newBed(t, 3, 16, 2).build()
-	for step := range n {
-		b.step(step)
-	}
-	return b.save()
-}
-
 func TestResumedTrainingIsBitForBitTheSame(t *testing.T) {
-	const steps = 24
-	want := trained(t, steps)[blobName].Bytes()
-	for _, stop := range []int{1, 2, 11, 23, 24} {
-		resumed := newBed(t, 3, 16, 2)
-		if err := resumed.state.Load(trained(t, stop)); err != nil {
-			t.Fatal(err)
-		}
-		resumed.build()
-		for step := stop; step < steps; step++ {
-			resumed.step(step)
-		}
-		if stop < steps {
-			if err := resumed.state.check(); err != nil {
-				t.Error(err)
+	for name, d := range map[string]design{
+		"Adam with dropout":    {},
+		"Adam without dropout": {noDropout: true},
+		"clipped by norm":      {optimizer: clipped{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, half := range []int64{1, 2, 7, 20} {
+				want := newNetwork(t, d).train(0, 2*half).state()
+				checkpoint := newNetwork(t, d).train(0, half)
+				if bytes.Equal(checkpoint.state(), want) {
+					t.Fatal("training changes nothing, so the comparison shows nothing")
+				}
+				if got := resume(t, d, checkpoint).train(half, 2*half).state(); !bytes.Equal(got, want) {
+					t.Errorf("%d steps and %d more after a resume end in another state than %d steps", half, half, 2*half)
+				}
 			}
-		}
-		if !bytes.Equal(resumed.save()[blobName].Bytes(), want) {
-			t.Errorf("resumed at step %d of %d, the state is another one", stop, steps)
-		}
-	}
-	if bytes.Equal(trained(t, steps-1)[blobName].Bytes(), want) {
-		t.Error("a step changes nothing, so the comparison shows nothing")
+		})
 	}
 }
 
-func TestTrainableFlagsComeBack(t *testing.T) {
-	b := newBed(t, 3, 16, 2)
-	if err := b.state.Load(trained(t, 2)); err != nil {
-		t.Fatal(err)
-	}
-	if b.store.GetVariable("/" + model.RNGStateVariableName).Trainable {
-		t.Error("the random state is trainable, so that the optimizer would train it")
-	}
-	trainable := 0
-	for variable := range b.store.IterVariables() {
-		if variable.Trainable {
-			trainable++
+// clipped is gradient descent on gradients scaled to a norm of at most 1: a sum over all variables, which depends on
+// their order in its last bits.
+type clipped struct{}
+
+func (clipped) UpdateGraph(scope *model.Scope, g *graph.Graph, loss *graph.Node) {
+	norm := graph.ScalarZero(g, loss.DType())
+	var trained []*model.Variable
+	for variable := range scope.IterVariables() {
+		if variable.Trainable && variable.InUseByGraph(g) {
+			trained = append(trained, variable)
 		}
 	}
-	if trainable != 6 { // weights and biases of three layers
-		t.Errorf("%d variables are trainable, want 6", trainable)
+	gradients := scope.BuildTrainableVariablesGradientsGraph(loss)
+	for _, gradient := range gradients {
+		norm = graph.Add(norm, graph.ReduceAllSum(graph.Square(gradient)))
 	}
+	scale := graph.Div(graph.ScalarOne(g, loss.DType()), graph.MaxScalar(graph.Sqrt(norm), 1))
+	for i, variable := range trained {
+		variable.SetNodeValue(graph.Sub(variable.NodeValue(g), graph.Mul(gradients[i], scale)))
+	}
+}
+
+func (clipped) Clear(*model.Scope) error { return nil }
+
+var _ optimizer.Interface = clipped{}
+
+func TestStateSavedTwiceIsTheSame(t *testing.T) {
+	n := newNetwork(t, design{})
+	once := n.train(0, 2)
+	if !bytes.Equal(n.save().state(), once.state()) {
+		t.Error("the state changed without a step")
+	}
+	if !bytes.Equal(resume(t, design{}, once).save().state(), once.state()) {
+		t.Error("the state that was loaded is not the one that was saved")
+	}
+}
+
+// TestTrainableFlagsComeBack guards against a trap: GoMLX makes each variable that comes with a value trainable, also
+// the state of the random numbers, which the optimizer then trains.
+func TestTrainableFlagsComeBack(t *testing.T) {
+	flags := func(n *network) (flags []string) {
+		for _, variable := range n.state.variables() {
+			flags = append(flags, fmt.Sprintf("%s %v", variable.Path(), variable.Trainable))
+		}
+		return flags
+	}
+	const frozen = "/output/dense/biases"
+	trained := newNetwork(t, design{})
+	variable, err := trained.store.CreateVariable(frozen, tensors.FromValue([]float32{1, 2, 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	variable.SetTrainable(false)
+	checkpoint := trained.train(0, 1)
+	want := flags(trained)
+	if !slices.Contains(want, randomPath+" false") || !slices.Contains(want, frozen+" false") || !slices.Contains(want, "/wide/dense/weights true") {
+		t.Fatalf("the flags are %q, so the comparison shows nothing", want)
+	}
+	resumed := resume(t, design{}, checkpoint)
+	if got := flags(resumed); !slices.Equal(got, want) {
+		t.Errorf("the flags, in the order in which the variables were made, are\n%q, and were\n%q", got, want)
+	}
+	resumed.train(1, 3)
+	if got := value(resumed, frozen); !slices.Equal(got, []float32{1, 2, 3}) {
+		t.Errorf("a variable that is frozen was trained after the resume, to %v", got)
+	}
+}
+
+func value(n *network, path string) []float32 {
+	return tensors.MustCopyFlatData[float32](n.store.GetVariable(path).MustValue())
 }
 
 func TestStateOfAnotherModelIsRefused(t *testing.T) {
-	saved := trained(t, 2)
-	deeper := newBed(t, 3, 16, 3)
-	if err := deeper.state.Load(saved); err != nil {
-		t.Fatal(err)
-	}
-	deeper.build().step(0)
-	if err := deeper.state.check(); err == nil || !strings.Contains(err.Error(), "has no") || !strings.Contains(err.Error(), "layer_2") {
-		t.Errorf("a missing layer: %v", err)
-	}
-	shallower := newBed(t, 3, 16, 1)
-	if err := shallower.state.Load(trained(t, 2)); err != nil {
-		t.Fatal(err)
-	}
-	var check error
-	if err := shallower.tryStep(); err != nil {
-		check = err // of a shape, since the output layer's input is the same here, this is not expected
-	} else {
-		check = shallower.state.check()
-	}
-	if check == nil || !strings.Contains(check.Error(), "does not use") || !strings.Contains(check.Error(), "layer_1") {
-		t.Errorf("an extra layer: %v", check)
-	}
-	wider := newBed(t, 3, 17, 2)
-	if err := wider.state.Load(trained(t, 2)); err != nil {
-		t.Fatal(err)
-	}
-	if err := wider.tryStep(); err == nil || !strings.Contains(err.Error(), "layer_0") {
-		t.Errorf("another shape: %v", err)
+	checkpoint := newNetwork(t, design{}).train(0, 2)
+	for name, test := range map[string]struct {
+		design design
+		want   []string
+	}{
+		"a missing layer": {design{layers: []string{"wide", "deep", "third"}}, []string{"has no", "/third/dense/biases, /third/dense/weights"}},
+		"an extra layer":  {design{layers: []string{"wide"}}, []string{"does not use", "/deep/dense/biases, /deep/dense/weights"}},
+		"both":            {design{layers: []string{"wide", "long"}}, []string{"has no", "/long/dense/weights", "does not use", "/deep/dense/weights"}},
+		"another shape":   {design{hidden: 17}, []string{"/wide/dense/weights", "[5, 16]", "[5, 17]"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := &attempt{every: 1}
+			err := resume(t, test.design, checkpoint).loop(run, 4).Train(2)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got error %v, want one with %q", err, want)
+				}
+			}
+			if len(run.events) > 0 {
+				t.Errorf("before the error the loop did %q", run.events)
+			}
+		})
 	}
 }
 
-func (b *bed) tryStep() error {
-	b.build()
-	_, err := b.trainer.TrainStep(train.Batch{
-		Inputs: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(make([]float32, 40), 8, 5)},
-		Labels: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(make([]int32, 8), 8, 1)},
-	})
-	return err
+// TestStateOfAnotherModelIsNotSavedAgain resumes at the last step, where no step is left that could find the difference.
+func TestStateOfAnotherModelIsNotSavedAgain(t *testing.T) {
+	n := resume(t, design{layers: []string{"wide", "deep", "third"}}, newNetwork(t, design{}).train(0, 2))
+	evaluation, err := model.NewExec(n.backend, n.store, func(scope *model.Scope, x *graph.Node) *graph.Node { return n.logits(scope, x) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evaluation.Exec(tensors.FromShape(mustBatch(t).Inputs[0].Shape())); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.state.Save(memory{}); err == nil || !strings.Contains(err.Error(), "/third/dense/weights") {
+		t.Errorf("got %v, want an error that names the variable", err)
+	}
 }
 
 func TestLoadAfterTheFirstGraphIsAnError(t *testing.T) {
-	b := newBed(t, 3, 16, 2).build()
-	b.step(0)
-	if err := b.state.Load(trained(t, 1)); err == nil || !strings.Contains(err.Error(), "before anything is built") {
-		t.Errorf("got %v", err)
+	n := newNetwork(t, design{})
+	checkpoint := n.train(0, 1)
+	if err := n.state.Load(checkpoint); err == nil || !strings.Contains(err.Error(), "before anything is built") {
+		t.Errorf("got %v, want an error that says when to load", err)
 	}
-	unwatched := newBed(t, 3, 16, 2)
-	if err := unwatched.state.check(); err == nil || !strings.Contains(err.Error(), "Watch") {
-		t.Errorf("an optimizer that is not watched: %v", err)
-	}
-	if _, err := NewState(b.backend, b.store, 1); err == nil {
+	if _, err := NewState(n.backend, n.store, 1); err == nil {
 		t.Error("a store that is in use got a state")
 	}
 }
 
 func TestDamagedStateIsRefused(t *testing.T) {
-	whole := trained(t, 1)[blobName].Bytes()
+	whole := newNetwork(t, design{}).train(0, 1).state()
 	for name, content := range map[string][]byte{
-		"cut":      whole[:len(whole)-1],
-		"trailing": append(bytes.Clone(whole), 0),
-		"empty":    nil,
-		"other":    []byte("not safetensors at all"),
+		"cut":                  whole[:len(whole)-1],
+		"trailing":             append(bytes.Clone(whole), 0),
+		"empty":                nil,
+		"other":                []byte("not safetensors at all"),
+		"unlisted":             blob(t, `[]`, randomTensor),
+		"no list":              blob(t, `{}`, randomTensor),
+		"twice":                blob(t, `[{"path":"/#rngState"},{"path":"/#rngState"}]`, randomTensor),
+		"no value":             blob(t, `[{"path":"/#rngState"},{"path":"/a"}]`, randomTensor),
+		"metric":               blob(t, `[{"path":"/#rngState"},{"path":"/metrics/a"}]`, randomTensor, safetensors.Tensor{Name: "/metrics/a", DType: "F32"}),
+		"relative":             blob(t, `[{"path":"/#rngState"},{"path":"a"}]`, randomTensor, safetensors.Tensor{Name: "a", DType: "F32"}),
+		"no random state":      blob(t, `[{"path":"/a"}]`, safetensors.Tensor{Name: "/a", DType: "F32"}),
+		"another random state": blob(t, `[{"path":"/#rngState"}]`, safetensors.Tensor{Name: "/#rngState", DType: "F32"}),
 	} {
-		b := newBed(t, 3, 16, 2)
-		if err := b.state.Load(memory{blobName: bytes.NewBuffer(content)}); err == nil {
+		if err := newNetwork(t, design{}).state.Load(memory{blobName: bytes.NewBuffer(content)}); err == nil {
 			t.Errorf("%s: it was loaded", name)
 		}
 	}
+	if err := newNetwork(t, design{}).state.Load(memory{}); err == nil || !strings.Contains(err.Error(), blobName) {
+		t.Errorf("without a blob: %v", err)
+	}
+	// The same maker makes what is loaded, or the cases above show nothing.
+	if err := newNetwork(t, design{}).state.Load(memory{blobName: bytes.NewBuffer(blob(t, `[{"path":"/#rngState"}]`, randomTensor))}); err != nil {
+		t.Error(err)
+	}
 }
 
-func TestSaveMakesNoSecondCopyOfTheModel(t *testing.T) {
-	b := newBed(t, 3, 1200, 2).build()
-	b.step(0)
-	var size counter
-	if err := b.state.Save(&size); err != nil {
+var randomTensor = safetensors.Tensor{Name: "/#rngState", DType: "U64", Shape: []int64{3}}
+
+// blob is a state of zeros.
+func blob(t *testing.T, list string, described ...safetensors.Tensor) []byte {
+	t.Helper()
+	slices.SortFunc(described, func(a, b safetensors.Tensor) int { return strings.Compare(a.Name, b.Name) })
+	content, err := safetensors.EncodeHeader(described, map[string]string{metadataFormat: formatName, metadataVariables: list})
+	if err != nil {
 		t.Fatal(err)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if err := b.state.Save(new(counter)); err != nil {
-		t.Fatal(err)
+	for _, tensor := range described {
+		size, err := tensor.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = append(content, make([]byte, size)...)
 	}
-	runtime.ReadMemStats(&after)
-	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(size)/20 {
+	return content
+}
+
+func TestSaveAndLoadMakeNoSecondCopyOfTheModel(t *testing.T) {
+	big := design{hidden: 1200} // 17 MiB with Adam's moments
+	n := newNetwork(t, big)
+	checkpoint := n.train(0, 1)
+	size := uint64(len(checkpoint.state()))
+	if size < 16<<20 {
+		t.Fatalf("the state has only %d bytes", size)
+	}
+	if allocated := allocatedBy(func() {
+		if err := n.state.Save(discard{}); err != nil {
+			t.Fatal(err)
+		}
+	}); allocated > size/20 {
 		t.Errorf("saving %d bytes allocated %d", size, allocated)
 	}
-}
-
-// counter is a checkpoint that counts its bytes.
-type counter int64
-
-func (c *counter) Create(string) (io.Writer, error) { return c, nil }
-
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
-}
-
-func TestOrderIsAFunctionOfSeedAndStepAlone(t *testing.T) {
-	forwards := Order{Seed: 5, Size: 23, Batch: 4}
-	want := map[int64][]int{}
-	for step := int64(1); step <= 30; step++ {
-		want[step] = append([]int{}, forwards.At(step)...)
-	}
-	backwards := Order{Seed: 5, Size: 23, Batch: 4}
-	for step := int64(30); step >= 1; step-- {
-		if got := backwards.At(step); !equal(got, want[step]) {
-			t.Errorf("step %d is %v, and was %v", step, got, want[step])
+	resumed := newNetwork(t, big)
+	if allocated := allocatedBy(func() {
+		if err := resumed.state.Load(checkpoint); err != nil {
+			t.Fatal(err)
 		}
-	}
-	for epoch := range int64(6) {
-		seen := map[int]bool{}
-		for step := epoch*5 + 1; step <= epoch*5+5; step++ {
-			for _, i := range want[step] {
-				if i < 0 || i >= 23 || seen[i] {
-					t.Errorf("epoch %d has example %d twice or out of range", epoch, i)
-				}
-				seen[i] = true
-			}
-			if forwards.EpochEnds(step) != (step == epoch*5+5) {
-				t.Errorf("whether the epoch ends at step %d is wrong", step)
-			}
-		}
-	}
-	// Whatever changes these changes every resumed run.
-	for step, golden := range map[int64][]int{1: {22, 9, 19, 6}, 6: {18, 3, 7, 9}} {
-		if !equal(want[step], golden) {
-			t.Errorf("step %d is %v, and must stay %v", step, want[step], golden)
-		}
-	}
-	other := Order{Seed: 6, Size: 23, Batch: 4}
-	if equal(other.At(1), want[1]) {
-		t.Error("another seed gives the same order")
+	}); allocated > size+size/4 {
+		t.Errorf("loading %d bytes allocated %d: much more than the variables themselves", size, allocated)
 	}
 }
 
-func equal(a, b []int) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return bytes.Equal(x, y)
+func allocatedBy(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
-func TestDeviceThatIsNotInTheBuildIsNamed(t *testing.T) {
-	for _, device := range []string{"cuda", "cpu", ""} {
-		if _, err := Backend(device); err == nil || !strings.Contains(err.Error(), `"go"`) {
-			t.Errorf("device %q: %v", device, err)
-		}
-	}
-}
+// discard is a checkpoint that is thrown away.
+type discard struct{}
+
+func (discard) Create(string) (io.Writer, error) { return io.Discard, nil }
+
+var _ sdk.CheckpointWriter = discard{}
 
 // TestPythonReadsTheState checks the format by a reader that we did not write, where it is installed.
 func TestPythonReadsTheState(t *testing.T) {
 	if exec.Command("python3", "-c", "import safetensors, numpy").Run() != nil {
 		t.Skip("SKIPPED: Python's safetensors and numpy are not installed")
 	}
-	command := exec.Command("python3", "-c", "import sys, safetensors.numpy as s; print(sorted(s.load(sys.stdin.buffer.read())))")
-	command.Stdin = trained(t, 1)[blobName]
+	n := newNetwork(t, design{})
+	checkpoint := n.train(0, 1)
+	command := exec.Command("python3", "-c", "import sys, safetensors.numpy as s; print(s.load(sys.stdin.buffer.read())['/output/dense/biases'].tolist())")
+	command.Stdin = checkpoint[blobName]
 	out, err := command.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "/layer_0/dense/weights") {
-		t.Errorf("%v: %s", err, out)
+	var want []string
+	for _, v := range value(n, "/output/dense/biases") {
+		want = append(want, fmt.Sprint(float64(v)))
+	}
+	if got := strings.TrimSpace(string(out)); err != nil || got != "["+strings.Join(want, ", ")+"]" {
+		t.Errorf("Python reads %s (%v), want %v", got, err, want)
 	}
 }

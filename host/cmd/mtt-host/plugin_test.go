@@ -219,8 +219,8 @@ func TestRetries(t *testing.T) {
 func TestFloodingPluginCostsNeitherMemoryNorDisk(t *testing.T) {
 	t.Parallel()
 	const (
-		mostMemory = 128 << 10 // KiB; the host itself has about 30 MiB
-		mostLog    = 34 << 20  // two pieces of 16 MiB, and a line each
+		mostMemory = 64 << 10 // KiB: about twice what the host has without a flood
+		mostLog    = 34 << 20 // two pieces of 16 MiB, and a line each
 	)
 	b := newBench(t)
 	p := b.start("run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=floods")

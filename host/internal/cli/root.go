@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newResume(), newList(), newShow(), newCheckpoints(), newPlugin(), newVersion(),
+		newRun(), newResume(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
 	)
 	return root
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -14,6 +16,7 @@ import (
 type runOptions struct {
 	flags        *pflag.FlagSet
 	device       string
+	exact        bool
 	cadence      string
 	keep         int
 	retries      int
@@ -25,7 +28,8 @@ type runOptions struct {
 func (o *runOptions) add(flags *pflag.FlagSet) {
 	o.flags = flags
 	defaults := run.DefaultOptions()
-	flags.StringVar(&o.device, "device", defaults.Device, "what to train on: auto or go")
+	flags.StringVar(&o.device, "device", defaults.Device, "what to train on: auto (the best there is), go, cpu or cuda")
+	flags.BoolVar(&o.exact, "exact", defaults.Exact, "refuse to go on where the run would no longer be exact; on a GPU, deterministic sums")
 	flags.StringVar(&o.cadence, "checkpoint-every", defaults.Cadence.String(), "checkpoint every so many steps (500) or so much time (30s)")
 	flags.IntVar(&o.keep, "keep", defaults.Keep, "number of newest checkpoints to keep")
 	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
@@ -37,10 +41,13 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 // apply sets the options that the person gave, and leaves the others as they are.
 func (o *runOptions) apply(options *run.Options) error {
 	if o.flags.Changed("device") {
-		if o.device != "auto" && o.device != "go" {
-			return exit.Errorf(exit.Usage, "%s: want auto or go", given(o.flags, "device"))
+		if !slices.Contains(device.Names, o.device) {
+			return exit.Errorf(exit.Usage, "%s: want one of %s", given(o.flags, "device"), strings.Join(device.Names, ", "))
 		}
 		options.Device = o.device
+	}
+	if o.flags.Changed("exact") {
+		options.Exact = o.exact
 	}
 	if o.flags.Changed("checkpoint-every") {
 		cadence, err := run.ParseCadence(o.cadence)

@@ -4,10 +4,10 @@ package launch
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/config"
+	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -44,8 +44,13 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	if err != nil {
 		return nil, err
 	}
-	if err := chooseDevice(&options, description); err != nil {
-		return nil, err
+	if options.Device != device.Auto { // one that is named is there, or nothing is begun; the attempt opens it
+		if _, _, err := device.Choose(options.Device, description.Devices, options.Exact); err != nil {
+			return nil, err
+		}
+	}
+	if options.Exact && !description.ExactResume {
+		return nil, exit.Errorf(exit.Usage, "--exact: experiment %s does not claim that a resume is exact", description.Name)
 	}
 	merged, err := description.Config.Merge(request.ConfigFile, request.Set)
 	if err != nil {
@@ -56,7 +61,7 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	spec := &run.Spec{
 		RunID: request.Name, Experiment: description.Name, Version: description.Version, Prefix: description.CheckpointPrefix,
 		Config: merged, ConfigSHA256: config.Hash(merged), Seed: request.Seed,
-		Plugin: code, Host: request.Host, Created: now, ExactResume: description.ExactResume, Options: options,
+		Plugin: code, Host: request.Host, Created: now, ExactResume: description.ExactResume, Devices: description.Devices, Options: options,
 	}
 	if spec.RunID == "" {
 		spec.RunID = run.NewID(spec.Experiment, now)
@@ -86,16 +91,4 @@ func Install(ctx context.Context, registry *run.Registry, name string, options r
 		code.Commit, code.Diff = sourceState(ctx, source.Path)
 	}
 	return code, description, nil
-}
-
-// chooseDevice settles "auto" on a device, so that the run records what it trains on, and refuses one that the plugin
-// was not built for.
-func chooseDevice(options *run.Options, description *plugin.Description) error {
-	if options.Device == "auto" {
-		options.Device = "go"
-	}
-	if len(description.Devices) > 0 && !slices.Contains(description.Devices, options.Device) {
-		return exit.Errorf(exit.Usage, "experiment %s was not built for device %q, only for %q", description.Name, options.Device, description.Devices)
-	}
-	return nil
 }

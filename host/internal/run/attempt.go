@@ -41,10 +41,14 @@ type Claim struct {
 type Start struct {
 	Schema    string    `json:"schema"` // mtt.start/v1
 	Device    string    `json:"device"`
+	Driver    string    `json:"driver,omitempty"` // of a GPU
+	PJRT      string    `json:"pjrt,omitempty"`   // path of the XLA plugin
 	Exactness Exactness `json:"exactness"`
-	PluginPID int       `json:"plugin_pid"`
-	Events    string    `json:"events"` // name of the attempt's event file
-	Time      time.Time `json:"time"`
+	// Deterministic says that the device repeats training bit for bit, as far as was measured.
+	Deterministic bool      `json:"deterministic"`
+	PluginPID     int       `json:"plugin_pid"`
+	Events        string    `json:"events"` // name of the attempt's event file
+	Time          time.Time `json:"time"`
 }
 
 // Exactness is the key under which a resume is bit for bit the same run. Two attempts with different keys may differ.
@@ -53,6 +57,8 @@ type Exactness struct {
 	Device       string `json:"device"`
 	DeviceModel  string `json:"device_model"`
 	GOARCH       string `json:"goarch"`
+	PJRTSHA256   string `json:"pjrt_sha256,omitempty"`
+	XLAFlags     string `json:"xla_flags,omitempty"`
 }
 
 // End is end.json: why the attempt ended. It is written by its worker, or by the next attempt for one that was killed.

@@ -29,8 +29,10 @@ type Spec struct {
 	Created      time.Time       `json:"created"`
 	Parent       string          `json:"parent,omitempty"`
 	// ExactResume says that the experiment claims bit-exact resumes.
-	ExactResume bool    `json:"exact_resume"`
-	Options     Options `json:"options"`
+	ExactResume bool `json:"exact_resume"`
+	// Devices are those that the plugin was built for; empty if it does not say.
+	Devices []string `json:"devices,omitempty"`
+	Options Options  `json:"options"`
 }
 
 // Plugin is the code of a run. The digest alone is its identity; the rest is for people.
@@ -51,7 +53,8 @@ type Host struct {
 
 // Options are mtt's own settings of a run. They do not belong to its identity: a resume may change them.
 type Options struct {
-	Device       string            `json:"device"`
+	Device       string            `json:"device"` // as asked for, "auto" included
+	Exact        bool              `json:"exact"`  // refuse to go on where a bit-exact resume cannot be claimed
 	Cadence      Cadence           `json:"checkpoint_every"`
 	Keep         int               `json:"keep"`
 	Retries      int               `json:"retries"`

@@ -169,7 +169,7 @@ func (r *Run) exact(attempts []Attempt) bool {
 		if attempt.Start == nil {
 			continue
 		}
-		if key != nil && *key != attempt.Start.Exactness {
+		if !attempt.Start.Deterministic || key != nil && *key != attempt.Start.Exactness {
 			return false
 		}
 		key = &attempt.Start.Exactness

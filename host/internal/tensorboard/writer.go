@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sort"
 	"sync"
 	"time"
 )
 
-// flushEvery is how long a point waits for others before it goes to the file.
-const flushEvery = time.Second
+const (
+	// flushEvery is how long a point waits for others before it goes to the file: TensorBoard itself looks for more
+	// every few seconds.
+	flushEvery = time.Second
+	// flushBytes bounds what waits: larger writes are no faster, and a history of any length is copied through it.
+	flushBytes = 1 << 20
+)
 
 // Offset is a place in an event file, behind a whole record.
 type Offset struct {
@@ -39,83 +43,12 @@ type Writer struct {
 	ends    []batchEnd // of each Add since the last that was asked for
 	err     error
 	warning error
-	closing chan struct{}
+	stop    func() // ends flushRegularly; may be called again
 	flusher sync.WaitGroup
 }
 
 // batchEnd is where the records of one Add end.
 type batchEnd struct{ points, offset uint64 }
-
-// Create begins the event file of an attempt in a run's directory, with all that readers need to take it for the
-// continuation of the ones before: a value without payload at step 0 for each tag of an earlier file, which empties
-// that curve in TensorBoard's default loader; a session start at step 0, which empties all in its other one; and the
-// points up to Options.Resume once more.
-func Create(dir string, options Options) (*Writer, error) {
-	tags, err := tagsOf(dir)
-	if err != nil {
-		return nil, err
-	}
-	name, err := newName(dir, options.Attempt, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	w := &Writer{name: name, closing: make(chan struct{})}
-	now := float64(time.Now().UnixMicro()) / 1e6
-	w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendFileVersion(out, now) })
-	for _, tag := range tags {
-		w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendBlank(out, now, tag) })
-	}
-	w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendSessionStart(out, now) })
-	if options.Resume != nil && options.Resume.File != "" {
-		w.warning = w.repeat(filepath.Join(dir, options.Resume.File), int64(options.Resume.Bytes))
-	}
-	if err := w.create(dir); err != nil {
-		return nil, err
-	}
-	w.ends = []batchEnd{{0, w.written}}
-	w.flusher.Add(1)
-	go w.flushRegularly()
-	return w, nil
-}
-
-// repeat writes the points of an earlier file once more. Those behind damage are lost.
-func (w *Writer) repeat(path string, limit int64) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.Size() < limit {
-		err = fmt.Errorf("event file %s has %d bytes, and %d belong to the checkpoint", path, info.Size(), limit)
-		limit = info.Size()
-	}
-	readErr := readEvents(path, limit, func(e event) {
-		for _, v := range e.values {
-			if !v.blank {
-				w.append(Point{v.tag, e.step, v.scalar, e.wallTime})
-			}
-		}
-	})
-	return errors.Join(err, readErr)
-}
-
-func (w *Writer) create(dir string) error {
-	file, err := os.OpenFile(filepath.Join(dir, w.name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	w.file = file
-	parent, err := os.Open(dir)
-	if err == nil {
-		err = errors.Join(parent.Sync(), parent.Close())
-	}
-	if err == nil {
-		err = w.flush()
-	}
-	if err != nil {
-		file.Close()
-	}
-	return err
-}
 
 // Name is the file's name in the run's directory.
 func (w *Writer) Name() string { return w.name }
@@ -127,53 +60,70 @@ func (w *Writer) Warning() error { return w.warning }
 func (w *Writer) Add(points []Point) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return w.err
-	}
 	for _, p := range points {
 		w.append(p)
 	}
 	w.points += uint64(len(points))
 	w.ends = append(w.ends, batchEnd{w.points, w.written + uint64(len(w.buffer))})
-	return nil
+	return w.err
 }
 
+// append appends one point, unless the writer is dead, which it may become by it.
 func (w *Writer) append(p Point) {
+	if w.err != nil {
+		return
+	}
 	w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendScalar(out, p) })
+	if len(w.buffer) >= flushBytes {
+		_ = w.flush()
+	}
 }
 
 // OffsetAfter returns the place right behind the n-th point, counted from 1 over all Adds, once everything before it
-// is on the disk. n must not be below one that was asked for earlier.
+// is on the disk; Add does not wait for that. n must not be below one that was asked for earlier.
 func (w *Writer) OffsetAfter(n uint64) (Offset, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	end, err := w.flushThrough(n)
+	if err != nil {
+		return Offset{}, err
+	}
 	if err := w.sync(); err != nil {
 		return Offset{}, err
 	}
-	i := sort.Search(len(w.ends), func(i int) bool { return w.ends[i].points > n }) - 1
-	if i < 0 || n > w.points {
-		return Offset{}, fmt.Errorf("event file %s has no point %d to save at: it has %d, and an earlier save was behind it", w.name, n, w.points)
-	}
-	w.ends = append(w.ends[:0], w.ends[i:]...)
-	offset, err := skipRecords(w.file.Name(), w.ends[0].offset, n-w.ends[0].points)
+	offset, err := skipRecords(w.file.Name(), end.offset, n-end.points)
 	return Offset{w.name, offset}, err
 }
 
-// Close writes what is left, durably, and closes the file.
-func (w *Writer) Close() error {
-	close(w.closing)
-	w.flusher.Wait()
+// flushThrough writes what is buffered, forgets the ends before point n, and returns the last of them.
+func (w *Writer) flushThrough(n uint64) (batchEnd, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := errors.Join(w.sync(), w.file.Close())
-	if w.err == nil {
-		w.err = fmt.Errorf("event file %s is closed", w.name)
+	if err := w.flush(); err != nil {
+		return batchEnd{}, err
 	}
+	i := sort.Search(len(w.ends), func(i int) bool { return w.ends[i].points > n }) - 1
+	if i < 0 || n > w.points {
+		return batchEnd{}, fmt.Errorf("event file %s has no point %d to save at: it has %d, and an earlier save was behind it", w.name, n, w.points)
+	}
+	w.ends = append(w.ends[:0], w.ends[i:]...)
+	return w.ends[0], nil
+}
+
+// Close writes what is left, durably, and closes the file. Every call after it fails.
+func (w *Writer) Close() error {
+	w.stop()
+	w.flusher.Wait()
+	w.mu.Lock()
+	err := w.flush()
+	w.mu.Unlock()
+	if err == nil {
+		err = w.sync()
+	}
+	err = errors.Join(err, w.file.Close())
+	w.fail(errors.New("it is closed"))
 	return err
 }
 
-func (w *Writer) flushRegularly() {
-	defer w.flusher.Done()
+func (w *Writer) flushRegularly(stopped <-chan struct{}) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -182,20 +132,10 @@ func (w *Writer) flushRegularly() {
 			w.mu.Lock()
 			_ = w.flush() // kept in w.err, for the next call
 			w.mu.Unlock()
-		case <-w.closing:
+		case <-stopped:
 			return
 		}
 	}
-}
-
-func (w *Writer) sync() error {
-	if err := w.flush(); err != nil {
-		return err
-	}
-	if err := w.file.Sync(); err != nil {
-		w.err = fmt.Errorf("cannot write event file %s: %w", w.name, err)
-	}
-	return w.err
 }
 
 // flush gives the buffered records to the system in one write.
@@ -207,6 +147,24 @@ func (w *Writer) flush() error {
 	w.written += uint64(n)
 	w.buffer = w.buffer[:0]
 	if err != nil {
+		w.err = fmt.Errorf("cannot write event file %s: %w", w.name, err)
+	}
+	return w.err
+}
+
+// sync puts on the disk what was flushed. It does not hold the lock meanwhile.
+func (w *Writer) sync() error {
+	if err := w.file.Sync(); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// fail makes the writer dead, unless it is so already, and returns what it died of.
+func (w *Writer) fail(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
 		w.err = fmt.Errorf("cannot write event file %s: %w", w.name, err)
 	}
 	return w.err

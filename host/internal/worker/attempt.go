@@ -20,6 +20,7 @@ type attempt struct {
 	output      string
 	sockets     string
 	temporary   string
+	links       string // for the device's libraries
 	events      *tensorboard.Writer
 	metrics     *metricService
 	checkpoints *checkpointService
@@ -40,7 +41,7 @@ func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
 			a.scratch.Close()
 		}
 	}()
-	for name, path := range map[string]*string{"o": &a.output, "s": &a.sockets, "t": &a.temporary} {
+	for name, path := range map[string]*string{"o": &a.output, "s": &a.sockets, "t": &a.temporary, "l": &a.links} {
 		if *path, err = a.scratch.Sub(name); err != nil {
 			return nil, outputs(err)
 		}
@@ -53,11 +54,11 @@ func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
 		options.Resume = &tensorboard.Offset{File: plan.resume.Events.File, Bytes: plan.resume.Events.Bytes}
 	}
 	a.events, err = tensorboard.Create(w.Run.Dir(), options)
-	if damage := a.events.Warning(); err == nil && damage != nil {
-		log.say(Warning, "part of the curves is lost: %v", damage)
-	}
 	if err != nil {
 		return nil, outputs(err)
+	}
+	if damage := a.events.Warning(); damage != nil {
+		log.say(Warning, "part of the curves is lost: %v", damage)
 	}
 	a.metrics = newMetricService(a.events, plan.resume, a.fail)
 	a.checkpoints = &checkpointService{

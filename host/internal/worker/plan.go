@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
+	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -22,6 +23,8 @@ type plan struct {
 	resume   *checkpoint.Manifest // nil: from step 0
 	skipped  []checkpoint.Skipped
 	plugin   string // digest
+	device   device.Device
+	warnings []string // to be said once the attempt has a log
 }
 
 func (p *plan) finished() bool { return p.resume != nil && p.resume.Reason == checkpoint.Final }
@@ -83,7 +86,54 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	case plan.finished():
 		return plan, nil // and needs no plugin
 	}
+	if err := w.chooseDevice(plan); err != nil {
+		return nil, err
+	}
 	return plan, executable(w.Run).Verify()
+}
+
+// chooseDevice settles what the attempt trains on, and holds it against what the checkpoint was trained on.
+func (w *Worker) chooseDevice(plan *plan) (err error) {
+	spec := w.Run.Spec
+	plan.device, plan.warnings, err = device.Choose(spec.Options.Device, spec.Devices, spec.Options.Exact)
+	if err != nil {
+		return err
+	}
+	if plan.resume == nil {
+		return nil
+	}
+	change := plan.change()
+	if change == "" {
+		return nil
+	}
+	if spec.Options.Exact {
+		return exit.Errorf(exit.Mismatch, "run %s is to be exact, and cannot be: %s", w.Run.ID, change).
+			Hint("Go on with the code and the device that it was trained with, or without the claim: mtt-host resume %s --exact=false", w.Run.ID)
+	}
+	plan.warnings = append(plan.warnings, change+": exactness is not claimed")
+	return nil
+}
+
+// change says what is another than when the checkpoint was made; "" if a resume from it is exact.
+func (p *plan) change() string {
+	if p.otherCode() {
+		return fmt.Sprintf("going on with other code than made checkpoint %s", p.resume.ID)
+	}
+	now := exactness(p.plugin, p.device)
+	for _, attempt := range p.attempts {
+		if attempt.Number == p.resume.Attempt && attempt.Start != nil && attempt.Start.Exactness != now {
+			return fmt.Sprintf("going on with %s, where checkpoint %s was made with %s", describe(now), p.resume.ID, describe(attempt.Start.Exactness))
+		}
+	}
+	return ""
+}
+
+func describe(key run.Exactness) string {
+	text := fmt.Sprintf("%s (%s, %s", key.Device, key.DeviceModel, key.GOARCH)
+	if key.PJRTSHA256 != "" {
+		text += fmt.Sprintf(", PJRT plugin %.12s, XLA_FLAGS %q", key.PJRTSHA256, key.XLAFlags)
+	}
+	return text + ")"
 }
 
 // guard refuses a checkpoint that is not of this run. Code that the run was made to go on with counts as its own.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -107,25 +108,31 @@ func (a *attempt) askToStop(plugin *plugin.Plugin) {
 // start starts the plugin and records what it trains on.
 func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error) {
 	spec := a.run.Spec
+	environment, err := plan.device.Environment(a.links)
+	if err != nil {
+		return nil, outputs(err)
+	}
+	maps.Copy(environment, spec.Options.Env)
 	started, err := plugin.Start(ctx, plugin.Options{
 		Executable: executable(a.run),
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
-		Env: spec.Options.Env, Lock: a.run.LockFile(),
+		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
 		Output:  func(line string) { a.log.write(Event{Kind: Printed, Message: line}) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	key := exactness(spec.Plugin.SHA256, spec.Options.Device)
 	err = a.run.WriteStart(a.number, run.Start{
-		Device: key.Device, Exactness: key, PluginPID: started.PID(), Events: a.events.Name(), Time: time.Now().UTC(),
+		Device: plan.device.Name, Driver: plan.device.Driver, PJRT: plan.device.PJRT,
+		Exactness: exactness(spec.Plugin.SHA256, plan.device), Deterministic: plan.device.Deterministic(),
+		PluginPID: started.PID(), Events: a.events.Name(), Time: time.Now().UTC(),
 	})
 	if err != nil {
 		started.Kill()
 		return nil, outputs(err)
 	}
-	a.log.write(Event{Kind: Started, Step: plan.step(), Message: a.beginning(plan, key)})
+	a.log.write(Event{Kind: Started, Step: plan.step(), Message: a.beginning(plan)})
 	return started, nil
 }
 
@@ -133,7 +140,7 @@ func executable(r *run.Run) plugin.Executable {
 	return plugin.Executable{Path: r.Executable(), Name: r.Spec.Plugin.Path, SHA256: r.Spec.Plugin.SHA256}
 }
 
-func (a *attempt) beginning(plan *plan, key run.Exactness) string {
+func (a *attempt) beginning(plan *plan) string {
 	where := "from step 0"
 	switch {
 	case plan.resume != nil:
@@ -141,7 +148,7 @@ func (a *attempt) beginning(plan *plan, key run.Exactness) string {
 	case plan.attempt > 1:
 		where = "from step 0, since no earlier attempt saved a checkpoint"
 	}
-	return fmt.Sprintf("attempt %d of run %s on %s: %s", plan.attempt, a.run.ID, key.Device, where)
+	return fmt.Sprintf("attempt %d of run %s on %s: %s", plan.attempt, a.run.ID, plan.device, where)
 }
 
 func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.TrainRequest {
@@ -152,7 +159,7 @@ func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.Trai
 		OutputDir:  a.output,
 		ConfigJson: spec.Config,
 		Seed:       spec.Seed,
-		Device:     spec.Options.Device,
+		Device:     plan.device.Name,
 		Cadence:    &experimentv1.Cadence{Steps: spec.Options.Cadence.Steps, Interval: durationpb.New(spec.Options.Cadence.Interval)},
 		StopGrace:  durationpb.New(time.Duration(spec.Options.StopGrace)),
 		HostServices: started.Serve(func(server *grpc.Server) {

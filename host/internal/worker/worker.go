@@ -70,8 +70,8 @@ func (w *Worker) live(ctx context.Context, plan *plan) (outcome Outcome) {
 	for _, skipped := range plan.skipped {
 		log.write(Event{Kind: FellBack, Checkpoint: skipped.ID, Message: fmt.Sprintf("skipped a bad checkpoint and fell back to the one before: %v", skipped.Err)})
 	}
-	if plan.otherCode() {
-		log.say(Warning, "going on with other code than made checkpoint %s: exactness is not claimed", plan.resume.ID)
+	for _, warning := range plan.warnings {
+		log.say(Warning, "%s", warning)
 	}
 	defer func() {
 		event := Event{Kind: Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -37,6 +39,12 @@ type Point struct {
 	Value float32
 }
 
+// equal takes one NaN for another: JSON has no payload of it.
+func (p Point) equal(other Point) bool {
+	bothNaN := p.Value != p.Value && other.Value != other.Value
+	return p.Step == other.Step && (bothNaN || math.Float32bits(p.Value) == math.Float32bits(other.Value))
+}
+
 // Curves are the points of each tag.
 type Curves map[string][]Point
 
@@ -48,11 +56,13 @@ type Server struct {
 }
 
 // Start runs TensorBoard over logdir until the test ends. It is looked for in MTT_TENSORBOARD, in .venv of the
-// repository and on PATH; where it is missing the test fails in CI and is skipped elsewhere.
+// repository and on PATH; where it, or a data server for this platform, is missing, the test fails in CI and is skipped
+// elsewhere.
 func Start(t testing.TB, logdir string, loader Loader) *Server {
 	t.Helper()
 	cmd := exec.Command(find(t), "--logdir", logdir, "--host", "127.0.0.1", "--port", "0", "--"+string(loader),
 		"--reload_interval", "1", "--samples_per_plugin", "scalars=100000000")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // it leaves files behind when it is killed
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with its data server
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -65,24 +75,39 @@ func Start(t testing.TB, logdir string, loader Loader) *Server {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
-	port := make(chan string, 1)
+	started, failed := make(chan string, 1), make(chan string, 1)
 	go func() {
-		pattern := regexp.MustCompile(`http://127\.0\.0\.1:(\d+)/`)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if match := pattern.FindStringSubmatch(lines.Text()); match != nil {
-				port <- match[1]
-				break
-			}
+		if url, said := readURL(stderr); url != "" {
+			started <- url
+		} else {
+			failed <- said
 		}
 		_, _ = io.Copy(io.Discard, stderr)
 	}()
 	select {
-	case p := <-port:
-		return &Server{t: t, loader: loader, url: "http://127.0.0.1:" + p}
+	case url := <-started:
+		return &Server{t: t, loader: loader, url: url}
+	case said := <-failed:
+		if strings.Contains(said, "data server not supported") { // there is none for arm64
+			missing(t, said)
+		}
+		t.Fatalf("TensorBoard (%s) did not start:\n%s", loader, said)
 	case <-time.After(patience):
 		t.Fatalf("TensorBoard (%s) did not start within %s", loader, patience)
-		return nil
 	}
+	return nil
+}
+
+// readURL reads what TensorBoard says until it names its address; if it ends before that, url is empty.
+func readURL(stderr io.Reader) (url, said string) {
+	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if url := address.FindString(lines.Text()); url != "" {
+			return url, said
+		}
+		said += lines.Text() + "\n"
+	}
+	return "", said
 }
 
 // patience bounds what a test waits for; TensorBoard reloads every second.
@@ -102,12 +127,17 @@ func find(t testing.TB) string {
 	if path, err := exec.LookPath("tensorboard"); err == nil {
 		return path
 	}
-	const missing = "TensorBoard is missing: run `make .venv/installed`"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
+	missing(t, "TensorBoard is missing: run `make .venv/installed`")
 	return ""
+}
+
+// missing ends a test that lacks something: as failed in CI, where all must be there, and as skipped elsewhere.
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
 }
 
 // Curves returns what TensorBoard shows of a run now; nothing if it does not know it yet.
@@ -118,16 +148,16 @@ func (s *Server) Curves(run string) (Curves, error) {
 	}
 	curves := Curves{}
 	for tag := range tags[run] {
-		var points [][3]json.Number // wall time, step, value
+		var points [][3]json.RawMessage // wall time, step, value
 		if err := s.get("/data/plugin/scalars/scalars", url.Values{"run": {run}, "tag": {tag}}, &points); err != nil {
 			return nil, err
 		}
 		for _, p := range points {
-			step, err := p[1].Int64()
+			step, err := strconv.ParseInt(string(p[1]), 10, 64)
 			if err != nil {
 				return nil, err
 			}
-			value, err := strconv.ParseFloat(p[2].String(), 32)
+			value, err := strconv.ParseFloat(strings.Trim(string(p[2]), `"`), 32) // "NaN", "-Infinity"
 			if err != nil {
 				return nil, err
 			}
@@ -138,7 +168,8 @@ func (s *Server) Curves(run string) (Curves, error) {
 }
 
 func (s *Server) get(path string, query url.Values, into any) error {
-	response, err := http.Get(s.url + path + "?" + query.Encode())
+	client := http.Client{Timeout: patience}
+	response, err := client.Get(s.url + path + "?" + query.Encode())
 	if err != nil {
 		return err
 	}
@@ -161,21 +192,21 @@ func (s *Server) Wait(run string, want Curves) {
 		err error
 	)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		if got, err = s.Curves(run); err == nil && maps.EqualFunc(got, want, slices.Equal) {
+		if got, err = s.Curves(run); err == nil && Difference(got, want) == "" {
 			return
 		}
 	}
 	s.t.Errorf("TensorBoard (%s) does not show the curves of run %s (last error: %v):%s", s.loader, run, err, Difference(got, want))
 }
 
-// Difference says in words how got is not want.
+// Difference says in words how got is not want; nothing if they are the same, bit for bit.
 func Difference(got, want Curves) (lines string) {
 	for _, tag := range slices.Sorted(maps.Keys(want)) {
-		if !slices.Equal(got[tag], want[tag]) {
-			i := 0
-			for i < min(len(got[tag]), len(want[tag])) && got[tag][i] == want[tag][i] {
-				i++
-			}
+		i := 0
+		for i < min(len(got[tag]), len(want[tag])) && got[tag][i].equal(want[tag][i]) {
+			i++
+		}
+		if i < max(len(got[tag]), len(want[tag])) {
 			lines += fmt.Sprintf("\n  %s: %d points, want %d; from point %d on %v, want %v", tag, len(got[tag]), len(want[tag]), i, head(got[tag][i:]), head(want[tag][i:]))
 		}
 	}
