@@ -85,34 +85,39 @@ func (v victim) run(b *bench, name string) []string {
 
 func TestKillAtAnyMomentCostsNothing(t *testing.T) {
 	for _, v := range victims {
-		t.Run(v.plugin, func(t *testing.T) {
-			b := newBench(t)
-			b.expect(0, nil, v.run(b, "alone")...)
-			alone := b.outcome("alone")
-			var servers []*tbtest.Server
-			for _, loader := range tbtest.Loaders {
-				servers = append(servers, tbtest.Start(t, b.path("runs"), loader))
-			}
-			kills := v.kills
-			if os.Getenv("MTT_SOAK") != "" {
-				kills = v.soak
-			}
-			seed := uint64(time.Now().UnixNano())
-			t.Logf("%d kills, seed %d", kills, seed)
-			random := rand.New(rand.NewPCG(seed, 0))
-			for killed, round := 0, 0; killed < kills; round++ {
-				name := fmt.Sprintf("killed%d", round) // a run lives through some of the kills, then another takes over
-				killed += v.killUntilItEnds(b, name, kills-killed, random)
-				b.equal(b.outcome(name), alone)
-				for _, server := range servers {
-					server.Wait(name, alone.curves)
-				}
-				if t.Failed() {
-					return
-				}
-			}
-		})
+		t.Run(v.plugin, func(t *testing.T) { v.survives(t, newBench(t)) })
 	}
+}
+
+// survives kills runs of the victim at random moments, as often as it must survive, and compares each, as the files and
+// both loaders of an open TensorBoard tell it, with a run left alone.
+func (v victim) survives(t *testing.T, b *bench) {
+	b.expect(0, nil, v.run(b, "alone")...)
+	alone := b.outcome("alone")
+	var servers []*tbtest.Server
+	for _, loader := range tbtest.Loaders {
+		servers = append(servers, tbtest.Start(t, b.path("runs"), loader))
+	}
+	kills := v.kills
+	if os.Getenv("MTT_SOAK") != "" {
+		kills = v.soak
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	killed, runs := 0, 0
+	for killed < kills {
+		name := fmt.Sprintf("killed%d", runs) // a run lives through some of the kills, then another takes over
+		runs++
+		killed += v.killUntilItEnds(b, name, kills-killed, random)
+		b.equal(b.outcome(name), alone)
+		for _, server := range servers {
+			server.Wait(name, alone.curves)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d kills over %d runs, seed %d", killed, runs, seed)
 }
 
 // killUntilItEnds kills the run at up to most random moments, and lets it end. It returns the number of kills.

@@ -3,15 +3,11 @@ package main_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestStoppedRunGoesOnFromItsLastStep(t *testing.T) {
@@ -149,75 +145,6 @@ func TestKilledBuildLeavesNothingBehindTheNextCommand(t *testing.T) {
 	if found, _ := filepath.Glob(installing); len(found) > 0 {
 		b.Errorf("there is %v", found)
 	}
-}
-
-func TestTerminalShowsProgressLine(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	screen, terminal := openTerminal(b)
-	defer screen.Close()
-	shown := make(chan string)
-	go func() {
-		var all []byte
-		for buffer := make([]byte, 4096); ; {
-			n, err := screen.Read(buffer) // fails when the last process has closed the terminal
-			all = append(all, buffer[:n]...)
-			if err != nil {
-				shown <- string(all)
-				return
-			}
-		}
-	}()
-	command := exec.Command(hostPath, "run", pluginPath("walk"), "--outputs", b.outputs, "--name", "watched",
-		"-S", "steps=2500", "-S", "pause_us=500", "--checkpoint-every", "250ms")
-	command.Dir = filepath.Dir(b.tmp)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + b.tmp, "TERM=xterm"}
-	command.Stderr = terminal
-	stdout, err := command.Output()
-	terminal.Close()
-	text := <-shown
-	if err != nil || !strings.HasPrefix(string(stdout), "watched SUCCEEDED: mean_square ") {
-		b.Fatalf("%v\nstdout: %s\nterminal: %q", err, stdout, text)
-	}
-
-	progress := regexp.MustCompile(`step \d+/2500 \(\d+%\) · [\d.e+]+ steps/s · [\dmsh.]+ left · walk/first -?[\d.]+, .*walk/mean_square [\d.]+ · checkpoint [\dms.]+ old`)
-	if !progress.MatchString(text) {
-		b.Errorf("there is no progress line: %q", text)
-	}
-	for line := range strings.Lines(text) { // what is left of each line once it was erased
-		if kept := line[strings.LastIndex(line, "\x1b[K")+1:]; strings.Contains(kept, "steps/s") {
-			b.Errorf("progress was not erased: %q", line)
-		}
-	}
-	for _, want := range []string{b.path("runs", "watched"), "mtt-host show watched --outputs " + b.outputs, "mtt-host checkpoints ls watched", "tensorboard --logdir"} {
-		if !strings.Contains(text[strings.LastIndex(text, "\x1b[K"):], want) {
-			b.Errorf("the summary does not name %q: %q", want, text)
-		}
-	}
-}
-
-// openTerminal makes a pseudo-terminal, wide enough for a whole line of progress: what is written to terminal is read
-// from screen.
-func openTerminal(b *bench) (screen, terminal *os.File) {
-	b.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		err = unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 240})
-	}
-	if err == nil {
-		terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	return screen, terminal
 }
 
 // buildable makes a directory with a main package.

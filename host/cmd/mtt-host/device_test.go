@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// site is mtt's own site directory, with XLA for the CPU, which `make test` installs.
+func site(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("MTT_SITE")
+	if dir == "" {
+		dir, _ = filepath.Abs("../../../.site")
+	}
+	if !exists(filepath.Join(dir, "xla_plugins")) {
+		const missing = "XLA for the CPU is missing: run `make .site/installed`"
+		if os.Getenv("CI") != "" {
+			t.Fatal(missing)
+		}
+		t.Skip("SKIPPED: " + missing)
+	}
+	return dir
+}
+
+func hasGPU() bool {
+	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
+	return len(devices) > 0
+}
+
+// withDevices is a bench whose mtt-host finds XLA.
+func withDevices(t *testing.T) *bench {
+	b := newBench(t)
+	b.env = append(b.env, "MTT_SITE="+site(t))
+	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
+		b.env = append(b.env, "LD_LIBRARY_PATH="+libraries)
+	}
+	return b
+}
+
+func TestKillCostsNothingOnXLA(t *testing.T) {
+	devices := map[string][]string{"cpu": {"--device", "cpu"}}
+	if hasGPU() {
+		devices["cuda"] = []string{"--device", "cuda", "--exact"}
+	}
+	for device, flags := range devices {
+		for _, model := range []string{"mlp", "cnn"} {
+			t.Run(device+"/"+model, func(t *testing.T) {
+				b := withDevices(t)
+				v := victim{
+					plugin: "train-xla", alone: 4 * time.Second, kills: 3, soak: 10,
+					args: append([]string{"-S", "steps=400", "-S", "model=" + model, "--checkpoint-every", "20"}, flags...),
+				}
+				v.survives(t, b)
+			})
+		}
+	}
+}
+
+func TestDeviceThatIsNamedNeverFallsBack(t *testing.T) {
+	b := newBench(t)
+	empty := filepath.Join(filepath.Dir(b.tmp), "empty")
+	b.env = append(b.env, "MTT_SITE="+empty)
+	b.expect(2, []string{"no PJRT plugin", "doctor --install xla-cpu"}, "run", pluginPath("train-xla"), "--device", "cpu")
+	b.expect(2, []string{"not built for device", "cgo"}, "run", pluginPath("train"), "--device", "cpu")
+	if !hasGPU() {
+		b.expect(2, []string{"no NVIDIA GPU", "--device go"}, "run", pluginPath("train-xla"), "--device", "cuda")
+	}
+	b.expect(2, []string{"want one of auto, go, cpu, cuda"}, "run", pluginPath("train-xla"), "--device", "tpu")
+	if exists(b.path("runs")) {
+		if runs, _ := os.ReadDir(b.path("runs")); len(runs) > 0 {
+			t.Errorf("a run was made all the same: %v", runs)
+		}
+	}
+	// What is there and broken is named, and is no crash.
+	plugin := filepath.Join(empty, "xla_plugins", "xla_cpu_pjrt", "xla_cpu_pjrt.so")
+	if err := os.MkdirAll(filepath.Dir(plugin), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(plugin, []byte("not a library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(2, []string{plugin, "no shared library"}, "run", pluginPath("train-xla"), "--device", "cpu")
+	r := b.expect(0, nil, "run", pluginPath("train-xla"), "-S", "steps=2", "--name", "auto") // which does without
+	if !hasGPU() && b.show("auto").Device != "go" {
+		t.Errorf("auto did not fall back to go: %v", r)
+	}
+}
+
+func TestCheckpointLoadsOnAnotherDeviceAndExactnessIsNotClaimed(t *testing.T) {
+	devices := []string{"go", "cpu"}
+	if hasGPU() {
+		devices = append(devices, "cuda")
+	}
+	for _, from := range devices {
+		for _, to := range devices {
+			if from == to {
+				continue
+			}
+			t.Run(from+" to "+to, func(t *testing.T) {
+				b := withDevices(t)
+				p := b.start("run", pluginPath("train-xla"), "--name", "r", "--device", from, "-S", "steps=3000", "--checkpoint-every", "50")
+				b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
+				p.signal(2)
+				b.check(p.wait(), 130)
+				stopped := b.checkpoints("r")[0]
+
+				b.expect(65, []string{"to be exact, and cannot be", "--exact=false"}, "resume", "r", "--device", to, "--exact")
+				// The state that is loaded is saved again at once, since a stop is asked for before the first step.
+				next := b.start("resume", "r", "--device", to, "--exact=false", "--checkpoint-every", "50")
+				next.waitFor("resumed from checkpoint " + stopped.ID)
+				next.waitFor("exactness is not claimed")
+				b.eventually("there is a newer checkpoint", func() bool {
+					return slices.ContainsFunc(b.checkpoints("r"), func(c checkpointInfo) bool { return c.Step > stopped.Step })
+				})
+				next.signal(2)
+				b.check(next.wait(), 130)
+				info := b.show("r")
+				if info.Exact || info.Device != to {
+					t.Errorf("the run is exact: %v, on %s", info.Exact, info.Device)
+				}
+			})
+		}
+	}
+}
+
+func TestDoctorNamesEachProblemWithItsRemedy(t *testing.T) {
+	b := newBench(t)
+	b.env = append(b.env, "MTT_SITE="+filepath.Join(b.tmp, "nothing"))
+	type report struct {
+		Schema string
+		OK     bool
+		Checks []struct{ Name, Status, Found, Remedy string }
+	}
+	good := decode[report](b, b.expect(0, nil, "doctor", "-o", "json").stdout)
+	if good.Schema != "mtt.doctor/v1" || !good.OK {
+		t.Errorf("the report is %+v", good)
+	}
+	seen := map[string]string{}
+	for _, check := range good.Checks {
+		seen[check.Name] = check.Status
+		if check.Status != "ok" && check.Remedy == "" {
+			t.Errorf("%s is a %s without a remedy", check.Name, check.Status)
+		}
+	}
+	for name, status := range map[string]string{
+		"device go": "ok", "device cpu": "warning", "outputs: fsync": "ok", "outputs: locks": "ok", "outputs: rename and link": "ok",
+	} {
+		if seen[name] != status {
+			t.Errorf("%s is %q, want %q", name, seen[name], status)
+		}
+	}
+	file := filepath.Join(filepath.Dir(b.tmp), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := b.run("doctor", "--outputs", filepath.Join(file, "x"))
+	if r.code != 2 || !strings.Contains(r.stdout+r.stderr, "outputs") {
+		t.Errorf("outputs below a file: %v", r)
+	}
+	b.expect(2, []string{"cuda, xla-cpu"}, "doctor", "--install", "tpu")
+}
