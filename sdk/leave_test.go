@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -32,6 +33,10 @@ func hostToBeKilled() {
 	}
 	command.ExtraFiles = []*os.File{os.NewFile(3, "alive")}
 	p, err := connect(command, directory)
+	if err == nil && os.Getenv(envFault) == "is not asked to train" {
+		err = os.WriteFile(filepath.Join(directory, "hanging"), fmt.Append(nil, command.Process.Pid), 0o600)
+		time.Sleep(2 * tooLong)
+	}
 	if err == nil {
 		_, err = p.Train(context.Background(), p.request(new(testHost), counterConfig{Steps: 10, Fault: os.Getenv(envFault)}))
 	}
@@ -42,6 +47,7 @@ func hostToBeKilled() {
 func TestPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 	for _, c := range []struct{ fault, guard string }{
 		{"hangs", "ppid"},
+		{"is not asked to train", "ppid"},
 		{"hangs", "connection"},
 		{"waits for its context", "connection"},
 	} {
@@ -63,7 +69,7 @@ func TestPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 			}
 			inherited.Close()
 			hanging := &plugin{output: directory}
-			within(t, "training", func() bool { return hanging.has("hanging") })
+			within(t, "the start", func() bool { return hanging.has("hanging") })
 			if err := host.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -73,8 +79,25 @@ func TestPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 			}
 			if _, err := io.ReadAll(alive); err != nil {
 				t.Errorf("the plugin lives on without its host: %v", err)
+				kill(t, filepath.Join(directory, "hanging"))
 			}
 		})
+	}
+}
+
+// kill ends the process whose id is in the file.
+func kill(t *testing.T, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
 	}
 }
 

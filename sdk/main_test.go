@@ -181,9 +181,9 @@ func misbehave(run *Run, fault string, step int64) error {
 	return nil
 }
 
-// touch makes a file, by which a test sees how far the experiment is.
+// touch makes a file with the process id, by which a test sees how far the experiment is.
 func touch(run *Run, name string) {
-	if err := os.WriteFile(filepath.Join(run.OutputDir(), name), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(run.OutputDir(), name), fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		panic(err)
 	}
 }

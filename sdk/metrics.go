@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ type Metrics struct {
 	now      progress // where training is
 	told     progress // where the host thinks it is
 	waited   bool     // training had to wait for the host, and this was said
-	err      error    // the first; nothing is taken or sent after it
+	err      error    // of sending; nothing is taken or sent after it
+	mistake  error    // the experiment's first wrong call; what it logs otherwise is sent all the same
 }
 
 // point is one scalar. The message for it is made by the sender, so that logging costs training no garbage.
@@ -65,7 +67,8 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil {
-		m.fail(err)
+		m.mistaken(err)
+		return
 	}
 	if m.err != nil {
 		return
@@ -120,13 +123,14 @@ func (m *Metrics) progress(step, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if step < 0 || total < 0 {
-		m.fail(fmt.Errorf("progress was reported as step %d of %d", step, total))
+		m.mistaken(fmt.Errorf("progress was reported as step %d of %d", step, total))
 		return
 	}
 	m.now = progress{step, total}
 }
 
-// flush waits until the host has every point and the progress, and returns the number of the last point.
+// flush waits until the host has every point and the progress, and returns the number of the last point. An error is
+// that of sending, or a mistake of the experiment.
 func (m *Metrics) flush() (through uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +139,11 @@ func (m *Metrics) flush() (through uint64, err error) {
 		m.wakeSender()
 		m.changed.Wait()
 	}
-	return through, m.err
+	return through, cmp.Or(m.err, m.mistake)
+}
+
+func (m *Metrics) mistaken(err error) {
+	m.mistake = cmp.Or(m.mistake, err)
 }
 
 func (m *Metrics) fail(err error) {

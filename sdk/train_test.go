@@ -68,12 +68,15 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			host, p := new(testHost), startCounter(t)
-			request := p.request(host, counterConfig{Steps: 10, Fault: fault})
+			request := p.request(host, counterConfig{Steps: 10, Points: 3, Fault: fault})
 			request.Cadence = nil // so that the final checkpoint is the only one
 			response := call(t, p, request)
 			failure := response.GetFailure()
 			if response.GetOutcome() != want.outcome || !strings.Contains(failure.GetMessage(), want.message) || !strings.Contains(failure.GetStack(), want.stack) {
 				t.Errorf("got %v", response)
+			}
+			if points := uint64(len(host.points)); points != 3*response.GetLastStep() {
+				t.Errorf("%d metrics arrived of the %d of %d steps", points, 3*response.GetLastStep(), response.GetLastStep())
 			}
 			if want.outcome != experimentv1.Outcome_OUTCOME_FINISHED && response.GetResult() != nil {
 				t.Error("a run that has failed has a result")
@@ -143,8 +146,10 @@ func TestDamagedBlobIsNotLoadedThoughItsEndIsNotRead(t *testing.T) {
 	host, p := new(testHost), startCounter(t)
 	request := resumed(host, p.request(host, counterConfig{Steps: 10}))
 	host.damage = func(frame *experimentv1.BlobFrame) {
-		if content := frame.GetChunk(); len(content) > 1000 {
-			content[len(content)-1] ^= 1
+		if len(frame.GetChunk()) > 1000 {
+			damaged := bytes.Clone(frame.GetChunk()) // what is stored stays whole
+			damaged[len(damaged)-1] ^= 1
+			frame.Frame = &experimentv1.BlobFrame_Chunk{Chunk: damaged}
 		}
 	}
 	response := call(t, p, request)

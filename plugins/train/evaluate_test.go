@@ -31,7 +31,7 @@ func TestEvaluationChangesNothing(t *testing.T) {
 	}
 	trainer := train.NewTrainer(backend, store, defaults.logits,
 		loss.SparseCategoricalCrossEntropyLogits, state.Watch(optimizer.Adam().Done()), nil, nil)
-	evaluator, err := newEvaluator(backend, store, defaults)
+	evaluator, err := newEvaluator(backend, store, defaults, testSet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +39,11 @@ func TestEvaluationChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := save(t, state)
-	first, err := evaluator.evaluate(testSet)
+	first, err := evaluator.evaluate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := evaluator.evaluate(testSet)
+	second, err := evaluator.evaluate()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,11 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 	adam := optimizer.Adam().LearningRate(config.LearningRate).Done()
 	trainer := train.NewTrainer(backend, store, config.logits,
 		loss.SparseCategoricalCrossEntropyLogits, state.Watch(adam), nil, nil)
-	evaluator, err := newEvaluator(backend, store, config)
+	trainScore, err := newEvaluator(backend, store, config, trainSet)
+	if err != nil {
+		return nil, err
+	}
+	testScore, err := newEvaluator(backend, store, config, testSet)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +60,11 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 			if !order.EpochEnds(step) && step != config.Steps {
 				return nil
 			}
-			onTrain, err := evaluator.evaluate(trainSet)
+			onTrain, err := trainScore.evaluate()
 			if err != nil {
 				return err
 			}
-			onTest, err := evaluator.evaluate(testSet)
+			onTest, err := testScore.evaluate()
 			if err != nil {
 				return err
 			}
@@ -74,7 +78,7 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 		return nil, err
 	}
 	// Anew, since a run that was killed behind its last step comes here without one.
-	onTest, err := evaluator.evaluate(testSet)
+	onTest, err := testScore.evaluate()
 	if err != nil {
 		return nil, err
 	}

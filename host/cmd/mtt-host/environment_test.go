@@ -39,7 +39,7 @@ func TestPluginGetsNoCredential(t *testing.T) {
 	known := []string{
 		"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS", "GOMLX_BACKEND", "PJRT_PLUGIN", // allowed
 		"FAULTY", "DATA_KEY", // named
-		"TMPDIR", "MTT_PLUGIN", "MTT_HOST_PID", "MTT_LOCK_FD", // mtt's own
+		"TMPDIR", "MTT_PLUGIN", "MTT_HOST_PID", "MTT_LOCK_FD", "GOMLX_NO_AUTO_INSTALL", // mtt's own
 		"PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC", // go-plugin's own
 	}
 	for _, variable := range environment {
