@@ -5,6 +5,7 @@ PLUGINS   := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
 PYTHON    ?= python3
 TOOLS     := $(CURDIR)/.tools
 VENV      := .venv
+SITE      := .site
 # Everything is pinned by go.sum, so the toolchain that is there is the one that is used.
 export GOTOOLCHAIN ?= local
 
@@ -22,7 +23,7 @@ run: build
 	bin/mtt-host run plugins/train
 
 ## test: all tests, with everything that they need
-test: build $(VENV)/installed lint
+test: build $(VENV)/installed $(SITE)/installed lint
 	@for module in $(MODULES); do (cd $$module && go test -timeout 20m ./...) || exit 1; done
 
 ## lint: vet, staticcheck, buf, import edges, stale generated code
@@ -38,16 +39,21 @@ generate: $(TOOLS)/installed
 	$(TOOLS)/buf generate
 
 ## soak: the kill tests at full count
-soak: build $(VENV)/installed
-	cd host && MTT_SOAK=1 go test -count=1 -timeout 10h -run Kill ./cmd/mtt-host
+soak: build $(VENV)/installed $(SITE)/installed
+	cd host && MTT_SOAK=1 go test -count=1 -timeout 10h -v -run Kill ./cmd/mtt-host
 
 clean:
-	rm -rf bin $(TOOLS) $(VENV)
+	rm -rf bin $(TOOLS) $(VENV) $(SITE)
 
 # A stamp says that what the pinned files name is installed.
 $(VENV)/installed: tools/python/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/python/requirements.txt
+	touch $@
+
+# XLA for the CPU, as `mtt-host doctor --install` unpacks it.
+$(SITE)/installed: host/internal/doctor/xla-cpu.txt | build
+	MTT_SITE=$(CURDIR)/$(SITE) bin/mtt-host doctor --install xla-cpu
 	touch $@
 
 $(TOOLS)/installed: tools/go.mod tools/go.sum tools/buf/go.mod tools/buf/go.sum

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -157,92 +155,3 @@ func (r *Run) checkResumed() error {
 	}
 	return nil
 }
-
-// conclude makes the checkpoint that the end of Train asks for, and turns the end into the answer to the host.
-func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
-	outcome := experimentv1.Outcome_OUTCOME_FINISHED
-	switch {
-	case err == nil:
-		_, err = protect(func() (Result, error) { return nil, r.saveFinal(result) })
-	case errors.Is(err, ErrStopped) && r.Stopped():
-		outcome, result = experimentv1.Outcome_OUTCOME_STOPPED, nil
-		_, err = protect(func() (Result, error) { return nil, r.saveStopped() })
-	case errors.Is(err, ErrStopped):
-		err = errors.New("Train returned ErrStopped, and nobody had asked it to stop")
-	}
-	if err = r.settle(err); err != nil {
-		return r.failure(err)
-	}
-	return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}
-}
-
-// saveFinal makes the checkpoint with which a run is complete; without blobs if the experiment has no state.
-func (r *Run) saveFinal(result Result) error {
-	if err := r.checkResumed(); err != nil {
-		return err
-	}
-	return r.save(r.last, experimentv1.Reason_REASON_FINAL, result)
-}
-
-// saveStopped makes the checkpoint of a stop if the experiment has not: it cannot when the request came after it asked
-// ShouldSave and before it asked Stopped.
-func (r *Run) saveStopped() error {
-	if err := r.checkResumed(); err != nil {
-		return err
-	}
-	if r.state == nil || r.last <= r.saveNext.savedStep {
-		return nil
-	}
-	return r.save(r.last, experimentv1.Reason_REASON_STOP, nil)
-}
-
-// settle waits for what is under way to the host, however Train ended, and adds its errors to that of the experiment.
-func (r *Run) settle(err error) error {
-	saveErr := r.saver.wait()
-	_, metricsErr := r.Metrics.flush()
-	for _, also := range []error{saveErr, metricsErr} {
-		if also != nil && !errors.Is(err, also) { // the experiment may have passed it on
-			err = errors.Join(err, also)
-		}
-	}
-	return err
-}
-
-func (r *Run) failure(err error) *experimentv1.TrainResponse {
-	response := &experimentv1.TrainResponse{
-		Outcome:  experimentv1.Outcome_OUTCOME_FAILED,
-		LastStep: uint64(r.last),
-		Failure:  &experimentv1.Failure{Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}, // a message of protobuf is UTF-8
-	}
-	var panicked *panicError
-	if errors.As(err, &panicked) {
-		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
-		response.Failure.Stack = string(panicked.stack)
-	}
-	return response
-}
-
-// cadence decides when a checkpoint is due.
-type cadence struct {
-	steps     int64         // 0: by time
-	interval  time.Duration // 0: by steps
-	savedStep int64
-	savedTime time.Time
-}
-
-func newCadence(c *experimentv1.Cadence, step int64) cadence {
-	return cadence{steps: int64(c.GetSteps()), interval: c.GetInterval().AsDuration(), savedStep: step, savedTime: time.Now()}
-}
-
-func (c *cadence) due(step int64) bool {
-	if step <= c.savedStep {
-		return false
-	}
-	// By steps: at each multiple, and not so many after the last one, so that a resumed run saves at the same steps.
-	if c.steps > 0 && step/c.steps > c.savedStep/c.steps {
-		return true
-	}
-	return c.interval > 0 && time.Since(c.savedTime) >= c.interval
-}
-
-func (c *cadence) saved(step int64) { c.savedStep, c.savedTime = step, time.Now() }

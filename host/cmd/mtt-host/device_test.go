@@ -31,30 +31,31 @@ func hasGPU() bool {
 	return len(devices) > 0
 }
 
-// withDevices is a bench whose mtt-host finds XLA.
-func withDevices(t *testing.T) *bench {
+// withDevice is a bench whose mtt-host finds what a device needs.
+func withDevice(t *testing.T, device string) *bench {
 	b := newBench(t)
-	b.env = append(b.env, "MTT_SITE="+site(t))
-	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
-		b.env = append(b.env, "LD_LIBRARY_PATH="+libraries)
+	switch device {
+	case "cpu":
+		b.env = append(b.env, "MTT_SITE="+site(t))
+	case "cuda": // the wheels are those of the python3 on PATH
+		b.env = append(b.env, "LD_LIBRARY_PATH="+os.Getenv("LD_LIBRARY_PATH"))
 	}
 	return b
 }
 
 func TestKillCostsNothingOnXLA(t *testing.T) {
-	devices := map[string][]string{"cpu": {"--device", "cpu"}}
-	if hasGPU() {
-		devices["cuda"] = []string{"--device", "cuda", "--exact"}
+	victims := map[string]victim{
+		"cpu": {kills: 3, alone: 4 * time.Second, args: []string{"--device", "cpu", "-S", "steps=400", "--checkpoint-every", "20"}},
 	}
-	for device, flags := range devices {
+	if hasGPU() {
+		victims["cuda"] = victim{kills: 10, alone: 10 * time.Second, args: []string{"--device", "cuda", "--exact", "-S", "steps=2000", "--checkpoint-every", "50"}}
+	}
+	for device, v := range victims {
 		for _, model := range []string{"mlp", "cnn"} {
 			t.Run(device+"/"+model, func(t *testing.T) {
-				b := withDevices(t)
-				v := victim{
-					plugin: "train-xla", alone: 4 * time.Second, kills: 3, soak: 10,
-					args: append([]string{"-S", "steps=400", "-S", "model=" + model, "--checkpoint-every", "20"}, flags...),
-				}
-				v.survives(t, b)
+				v.plugin, v.soak = "train-xla", 10
+				v.args = append(v.args[:len(v.args):len(v.args)], "-S", "model="+model)
+				v.survives(t, withDevice(t, device))
 			})
 		}
 	}
@@ -101,8 +102,11 @@ func TestCheckpointLoadsOnAnotherDeviceAndExactnessIsNotClaimed(t *testing.T) {
 				continue
 			}
 			t.Run(from+" to "+to, func(t *testing.T) {
-				b := withDevices(t)
-				p := b.start("run", pluginPath("train-xla"), "--name", "r", "--device", from, "-S", "steps=3000", "--checkpoint-every", "50")
+				b := withDevice(t, "cuda")
+				if from == "cpu" || to == "cpu" {
+					b.env = append(b.env, "MTT_SITE="+site(t))
+				}
+				p := b.start("run", pluginPath("train-xla"), "--name", "r", "--device", from, "-S", "steps=30000", "--checkpoint-every", "50")
 				b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
 				p.signal(2)
 				b.check(p.wait(), 130)

@@ -394,7 +394,7 @@ func (b *bench) checkNothingLeft() {
 		b.Error(err)
 	}
 	leftover, _ := filepath.Glob(b.path("*", "*", "*.tmp"))
-	partial, _ := filepath.Glob(b.path("bin", ".install-*"))
+	partial, _ := filepath.Glob(b.path("bin", ".install", "*"))
 	if left := slices.Concat(leftover, partial); len(left) > 0 {
 		b.Errorf("temporary files are left: %v", left)
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"maps"
+	"math"
 
 	"google.golang.org/grpc/status"
 
@@ -68,11 +69,14 @@ func (e ending) finished() Outcome {
 	if e.last == nil || e.last.Reason != checkpoint.Final {
 		return protocolBroken("it finished without a final checkpoint")
 	}
-	if !maps.Equal(e.last.Result, checkpoint.Metrics(e.response.GetResult())) {
+	if !maps.EqualFunc(e.last.Result, checkpoint.Metrics(e.response.GetResult()), same) {
 		return protocolBroken("its result is not the one in its final checkpoint")
 	}
 	return Outcome{State: run.Succeeded, Result: e.last.Result}
 }
+
+// same compares two values of a result, where NaN is a value like others.
+func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
 // failed classifies a call to Train that did not return an outcome.
 func failed(err error) Outcome {
