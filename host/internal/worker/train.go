@@ -96,8 +96,8 @@ func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan 
 	}
 }
 
-// askToStop tells the plugin to stop. It is repeated until Train returns, since one that arrives before Train has begun
-// is lost.
+// askToStop tells the plugin to stop. It is repeated until Train returns, since a plugin may lose one that arrives before
+// Train has begun.
 func (a *attempt) askToStop(plugin *plugin.Plugin) {
 	ctx, cancel := context.WithTimeout(context.Background(), reportEvery)
 	defer cancel()

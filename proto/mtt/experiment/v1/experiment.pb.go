@@ -135,7 +135,8 @@ const (
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
 	// Trained to the end; a checkpoint with REASON_FINAL was acknowledged before this response.
 	Outcome_OUTCOME_FINISHED Outcome = 1
-	// Returned because of Stop. A checkpoint was acknowledged before, if the experiment has state to save.
+	// Returned because of Stop. A checkpoint was acknowledged before, if the experiment has state to save and has made a
+	// step since the last one.
 	Outcome_OUTCOME_STOPPED Outcome = 2
 	// The experiment returned an error.
 	Outcome_OUTCOME_FAILED Outcome = 3
@@ -1541,7 +1542,7 @@ func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
 
 type LogMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the first point in this batch.
+	// Number of the first point in this batch; in a batch without points, of the next one to come.
 	First uint64 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
 	// At most 4096 points.
 	Scalars []*ScalarPoint `protobuf:"bytes,2,rep,name=scalars,proto3" json:"scalars,omitempty"`
@@ -1604,7 +1605,8 @@ func (x *LogMetricsRequest) GetProgress() *Progress {
 
 type ScalarPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 512 bytes of UTF-8. Tags that begin with `mtt/` are the host's: they hold what depends on the clock.
+	// 1 to 512 bytes of UTF-8, at most 10,000 different ones in an attempt. Tags that begin with `mtt/` are the host's:
+	// they hold what depends on the clock.
 	Tag  string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	Step uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	// Kept as float32, which is what an event file holds.

@@ -56,7 +56,8 @@ type ExperimentServiceClient interface {
 	// FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be reached.
 	Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*TrainResponse, error)
 	// Stop asks a running Train for a checkpoint and a clean return within TrainRequest.stop_grace. It returns at once;
-	// Train's own return is the answer. A second call changes nothing, and a call without a running Train is no error.
+	// Train's own return is the answer. A second call changes nothing. A call before Train counts for it when it comes,
+	// as far as the plugin can keep it; the host repeats the call until Train has returned.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
 
@@ -119,7 +120,8 @@ type ExperimentServiceServer interface {
 	// FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be reached.
 	Train(context.Context, *TrainRequest) (*TrainResponse, error)
 	// Stop asks a running Train for a checkpoint and a clean return within TrainRequest.stop_grace. It returns at once;
-	// Train's own return is the answer. A second call changes nothing, and a call without a running Train is no error.
+	// Train's own return is the answer. A second call changes nothing. A call before Train counts for it when it comes,
+	// as far as the plugin can keep it; the host repeats the call until Train has returned.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedExperimentServiceServer()
 }
