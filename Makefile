@@ -9,7 +9,7 @@ SITE      := .site
 # Everything is pinned by go.sum, so the toolchain that is there is the one that is used.
 export GOTOOLCHAIN ?= local
 
-.PHONY: build run test lint generate soak bench clean
+.PHONY: build run test lint generate soak clean
 
 ## build: bin/mtt-host and bin/plugins/<name>
 build:
