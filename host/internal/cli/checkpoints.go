@@ -132,9 +132,6 @@ func newCheckpointsVerify() *cobra.Command {
 }
 
 func entriesOf(command *cobra.Command, common common, id string) ([]checkpoint.Entry, checkpoint.Store, error) {
-	if err := common.check(); err != nil {
-		return nil, nil, err
-	}
 	registry, err := common.registry()
 	if err != nil {
 		return nil, nil, err

@@ -35,7 +35,13 @@ func (c *common) check() error {
 
 func (c *common) json() bool { return c.format == "json" }
 
-func (c *common) registry() (*run.Registry, error) { return run.Open(c.outputs) }
+// registry checks the options and opens the outputs.
+func (c *common) registry() (*run.Registry, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return run.Open(c.outputs)
+}
 
 // notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
 var notFromEnvironment = map[string]bool{"help": true, "install": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}

@@ -35,9 +35,6 @@ func newPluginDescribe() *cobra.Command {
 		Short: "Show an experiment: its configuration with the defaults, its metrics, its devices",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := common.check(); err != nil {
-				return err
-			}
 			registry, err := common.registry()
 			if err != nil {
 				return err

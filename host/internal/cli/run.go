@@ -87,9 +87,6 @@ one that was left alone.`,
 
 // live chooses a run, lives it until it has ended, and prints it.
 func live(command *cobra.Command, common common, choose func(context.Context, *run.Registry, run.Host) (*launch.Choice, error)) error {
-	if err := common.check(); err != nil {
-		return err
-	}
 	registry, err := common.registry()
 	if err != nil {
 		return err

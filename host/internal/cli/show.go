@@ -20,9 +20,6 @@ func newList() *cobra.Command {
 		Short: "List the runs",
 		Args:  exactly(0),
 		RunE: func(command *cobra.Command, _ []string) error {
-			if err := common.check(); err != nil {
-				return err
-			}
 			registry, err := common.registry()
 			if err != nil {
 				return err
@@ -71,9 +68,6 @@ func newShow() *cobra.Command {
 		Short: "Show a run with its attempts",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := common.check(); err != nil {
-				return err
-			}
 			registry, err := common.registry()
 			if err != nil {
 				return err

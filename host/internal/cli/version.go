@@ -1,15 +1,13 @@
 package cli
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/digest"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/proto/wire"
 )
@@ -48,14 +46,6 @@ func thisHost() (run.Host, error) {
 	if err != nil {
 		return run.Host{}, err
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return run.Host{}, err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return run.Host{}, err
-	}
-	return run.Host{Version: version, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+	sum, err := digest.File(path)
+	return run.Host{Version: version, SHA256: sum}, err
 }

@@ -2,10 +2,7 @@ package device
 
 import (
 	"context"
-	"crypto/sha256"
 	"debug/elf"
-	"encoding/hex"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtt-project/mtt/host/internal/digest"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -64,11 +62,11 @@ func withPJRT(d Device) (Device, error) {
 		return Device{}, exit.Errorf(exit.Usage, "%s is no PJRT plugin: it has no GetPjrtApi", path).
 			Hint("Remove it, or get another: mtt-host doctor --install")
 	}
-	digest, err := hashFile(path)
+	sum, err := digest.File(path)
 	if err != nil {
 		return Device{}, exit.Errorf(exit.Usage, "cannot read the PJRT plugin: %w", err)
 	}
-	d.PJRT, d.PJRTSHA256, d.libraries = path, digest, libraries
+	d.PJRT, d.PJRTSHA256, d.libraries = path, sum, libraries
 	return d, nil
 }
 
@@ -131,17 +129,4 @@ func filepathList(text string) (paths []string) {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-func hashFile(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

@@ -44,12 +44,6 @@ func existing(path string) string {
 // little is the free space below which a run of any size will soon fail.
 const little = 1 << 30
 
-// network are the file systems, by their magic numbers in statfs(2), whose locks and fsyncs depend on a server.
-var network = map[int64]string{
-	unix.NFS_SUPER_MAGIC: "NFS", unix.SMB_SUPER_MAGIC: "SMB", unix.SMB2_SUPER_MAGIC: "SMB", unix.CIFS_SUPER_MAGIC: "CIFS",
-	unix.CEPH_SUPER_MAGIC: "Ceph", unix.V9FS_MAGIC: "9p", unix.FUSE_SUPER_MAGIC: "FUSE", 0x0BD00BD0: "Lustre",
-}
-
 func space(dir, outputs string) Check {
 	check := Check{Name: "outputs", Status: OK}
 	var stat unix.Statfs_t
@@ -58,7 +52,7 @@ func space(dir, outputs string) Check {
 	}
 	free := stat.Bavail * uint64(stat.Bsize)
 	check.Found = fmt.Sprintf("%s, %d GiB free", outputs, free>>30)
-	if name, ok := network[int64(stat.Type)]; ok {
+	if name := networkFileSystem(&stat); name != "" {
 		check.Status, check.Found = Warning, check.Found+", on a network file system ("+name+")"
 		check.Remedy = "A checkpoint there is as safe as the server makes it. Prefer a local disk."
 	}

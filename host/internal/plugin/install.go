@@ -2,10 +2,7 @@ package plugin
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/mtt-project/mtt/host/internal/digest"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/scratch"
 )
@@ -75,13 +73,13 @@ func take(path, bin string) (Executable, error) {
 
 // named says where the executable at path, which was made from source, belongs.
 func named(source, path, bin string) (Executable, error) {
-	digest, err := hashFile(path)
-	return Executable{Path: filepath.Join(bin, digest), Name: source, SHA256: digest}, err
+	sum, err := digest.File(path)
+	return Executable{Path: filepath.Join(bin, sum), Name: source, SHA256: sum}, err
 }
 
 // Verify hashes the executable once more, before it is run.
 func (e Executable) Verify() error {
-	digest, err := hashFile(e.Path)
+	sum, err := digest.File(e.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return exit.Errorf(exit.NotFound, "the run's plugin %s is gone: %w", e.Path, err).
 			Hint("Bring the file back, or go on with other code: mtt-host resume RUN --plugin PLUGIN")
@@ -89,8 +87,8 @@ func (e Executable) Verify() error {
 	if err != nil {
 		return err
 	}
-	if digest != e.SHA256 {
-		return exit.Errorf(exit.Mismatch, "the run's plugin %s was changed: its SHA-256 is %s", e.Path, digest).
+	if sum != e.SHA256 {
+		return exit.Errorf(exit.Mismatch, "the run's plugin %s was changed: its SHA-256 is %s", e.Path, sum).
 			Hint("Bring the file back, or go on with other code: mtt-host resume RUN --plugin PLUGIN")
 	}
 	return nil
@@ -171,19 +169,6 @@ func publish(temporary, path string) error {
 		return unwritable(err)
 	}
 	return nil
-}
-
-func hashFile(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 func unwritable(err error) error {
