@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type server struct {
 	inexact                        bool
 	train                          func(config []byte) (func(*Run) (Result, error), error)
 
+	stderr  *os.File // the process's own, before go-plugin puts its pipe there
 	broker  *goplugin.GRPCBroker
 	stop    atomic.Bool // the host has asked to stop; kept if it does so before Train has begun
 	begun   atomic.Bool
@@ -42,6 +44,7 @@ func newServer[C any](e Experiment[C]) (*server, error) {
 	}
 	s := &server{
 		name: e.Name, version: e.Version, summary: e.Summary, prefix: e.CheckpointPrefix,
+		stderr: os.Stderr,
 		schema: schema, devices: e.Devices, metrics: e.Metrics, inexact: e.Inexact,
 	}
 	if s.prefix == "" {
@@ -82,6 +85,9 @@ func (s *server) Train(ctx context.Context, request *experimentv1.TrainRequest) 
 		return nil, status.Errorf(codes.InvalidArgument, "the configuration does not fit: %v", err)
 	}
 	defer leaveWhenCancelled(ctx)()
+	// What goes through go-plugin's pipes is lost when the process ends at once, and that is just what an experiment
+	// says before os.Exit.
+	os.Stdout, os.Stderr = s.stderr, s.stderr
 	run := newRun(ctx, host, request, &s.stop)
 	defer run.Metrics.close()
 	return run.conclude(protect(func() (Result, error) { return train(run) })), nil

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,7 +106,8 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		go loadData(30)
 		time.Sleep(time.Hour)
 	case "exit":
-		log.Fatal("the data set is gone")
+		fmt.Fprintln(os.Stderr, "the data set is gone")
+		os.Exit(1)
 	case "killed", "killed-once":
 		if fault == "killed" || run.Attempt() == 1 {
 			return errors.Join(checkpoint(run, step), syscall.Kill(os.Getpid(), syscall.SIGKILL))
