@@ -137,13 +137,13 @@ func (v *view) end() {
 func (v *view) summary(info *run.Info, outputs string) {
 	at := ""
 	if outputs != defaultOutputs {
-		at = " --outputs " + outputs
+		at = " --outputs " + shellText(outputs)
 	}
 	lines := [][2]string{
 		{"run", info.Directory},
 		{"details", "mtt-host show " + info.RunID + at},
 		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + at},
-		{"curves", "tensorboard --logdir " + info.Directory},
+		{"curves", "tensorboard --logdir " + shellText(info.Directory)},
 	}
 	if info.State == run.Stopped || info.State == run.Interrupted || info.State == run.Failed {
 		lines = append(lines, [2]string{"go on", "mtt-host resume " + info.RunID + at})
