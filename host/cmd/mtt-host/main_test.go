@@ -393,9 +393,10 @@ func (b *bench) checkNothingLeft() {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.Error(err)
 	}
-	leftover, _ := filepath.Glob(b.path("*", "*", "*.tmp"))
+	leftover, _ := filepath.Glob(b.path("runs", "*", "*.tmp"))
+	inAttempts, _ := filepath.Glob(b.path("runs", "*", "attempts", "*", "*.tmp"))
 	partial, _ := filepath.Glob(b.path("bin", ".install", "*"))
-	if left := slices.Concat(leftover, partial); len(left) > 0 {
+	if left := slices.Concat(leftover, inAttempts, partial); len(left) > 0 {
 		b.Errorf("temporary files are left: %v", left)
 	}
 }

@@ -20,13 +20,16 @@ func replace(path string, value any) error {
 	return writeFile(path, value, os.Rename)
 }
 
+// temporarySuffix ends the names of files that are being written.
+const temporarySuffix = ".tmp"
+
 func writeFile(path string, value any, publish func(from, to string) error) error {
 	raw, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	// The name is fixed, since only the holder of the run's lock writes: what a killed one left is overwritten.
-	temporary := path + ".tmp"
+	// The name is fixed, since only the holder of the run's lock writes.
+	temporary := path + temporarySuffix
 	if err := writeSynced(temporary, append(raw, '\n')); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (r *Run) Lock() error {
 		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			r.lock = dir
-			return nil
+			return r.sweep()
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			dir.Close()
@@ -77,6 +77,22 @@ func (r *Run) Lock() error {
 				Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", r.ID)
 		}
 	}
+}
+
+// sweep removes what a holder of the lock that was killed left half-written.
+func (r *Run) sweep() error {
+	for _, pattern := range []string{"*", filepath.Join("attempts", "*", "*")} {
+		left, err := filepath.Glob(filepath.Join(r.Dir(), pattern+temporarySuffix))
+		if err != nil {
+			return err
+		}
+		for _, path := range left {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Unlock lets others write. It is harmless without the lock.
