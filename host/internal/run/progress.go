@@ -17,8 +17,8 @@ type Progress struct {
 // lines between two of them are bounded by the log's own limits.
 const tail = 256 << 10
 
-// lastProgress reads the newest progress from the log of attempt n; zero if there is none.
-func (r *Run) lastProgress(n int) (last Progress) {
+// LastProgress reads the newest progress from the log of attempt n; zero if there is none.
+func (r *Run) LastProgress(n int) (last Progress) {
 	file, err := os.Open(r.LogFile(n))
 	if err != nil {
 		return last

@@ -99,7 +99,7 @@ func (r *Run) Info() (*Info, error) {
 				info.Error = last.End.Cause
 			}
 		}
-		progress := r.lastProgress(last.Number)
+		progress := r.LastProgress(last.Number)
 		info.Step, info.TotalSteps = max(info.Step, progress.Step, last.Claim.ResumedStep), progress.TotalSteps
 	}
 	if result != nil {
