@@ -22,6 +22,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	// A write beyond the file-size limit then fails with EFBIG, which is an error like a full disk, instead of ending
 	// the host and with it the attempt.
 	signal.Ignore(syscall.SIGXFSZ)
+	// And a reader of our output that has gone, such as tee after Ctrl-C, must not end the training it watched.
+	signal.Ignore(syscall.SIGPIPE)
 	// go-plugin says there what the outcome of an attempt says better.
 	log.SetOutput(io.Discard)
 	root := newRoot()

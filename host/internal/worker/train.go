@@ -146,7 +146,7 @@ func (a *attempt) beginning(plan *plan) string {
 	case plan.resume != nil:
 		where = fmt.Sprintf("resumed from checkpoint %s at step %d", plan.resume.ID, plan.resume.Step)
 	case plan.attempt > 1:
-		where = "from step 0, since no earlier attempt saved a checkpoint"
+		where = "from step 0, since there is no checkpoint"
 	}
 	return fmt.Sprintf("attempt %d of run %s on %s: %s", plan.attempt, a.run.ID, plan.device, where)
 }
