@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -24,6 +25,7 @@ type Run struct {
 
 	state    State // nil before Resume
 	resumed  bool  // Resume was called
+	warned   bool  // that it was not
 	last     int64 // the last step that is known of
 	saver    saver
 	saveNext cadence
@@ -146,7 +148,20 @@ func (r *Run) save(step int64, reason experimentv1.Reason, result Result) error 
 	return r.saver.send(header, r.state)
 }
 
-func (r *Run) reach(step int64) { r.last = max(r.last, step) }
+func (r *Run) reach(step int64) {
+	r.last = max(r.last, step)
+	r.warnUnsaved()
+}
+
+// warnUnsaved says, once, that a kill would cost all: what was never registered cannot be saved. It is no error, since an
+// experiment may have nothing to save.
+func (r *Run) warnUnsaved() {
+	if r.resumed || r.warned || r.last == 0 {
+		return
+	}
+	r.warned = true
+	fmt.Fprintln(os.Stderr, "mtt: the experiment trains and has not called run.Resume, so nothing of it can be saved: a kill loses all")
+}
 
 // checkResumed refuses to go on from step 0 where the run has a checkpoint.
 func (r *Run) checkResumed() error {

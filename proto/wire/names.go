@@ -15,11 +15,16 @@ var (
 // ReservedTagPrefix begins the tags that are the host's own.
 const ReservedTagPrefix = "mtt/"
 
+// ReservedBlobPrefix begins the names of the host's own files beside the blobs.
+const ReservedBlobPrefix = "manifest.json"
+
 // ValidName says whether name can be that of an experiment or a checkpoint prefix.
 func ValidName(name string) bool { return namePattern.MatchString(name) }
 
 // ValidBlobName says whether name can be that of a blob.
-func ValidBlobName(name string) bool { return blobPattern.MatchString(name) }
+func ValidBlobName(name string) bool {
+	return blobPattern.MatchString(name) && !strings.HasPrefix(name, ReservedBlobPrefix)
+}
 
 // blobNames are the names in one stream.
 type blobNames map[string]bool
@@ -28,7 +33,7 @@ type blobNames map[string]bool
 func (n blobNames) add(name string) error {
 	switch {
 	case !ValidBlobName(name):
-		return brokenf("%q cannot be the name of a blob", name)
+		return brokenf("%q cannot be the name of a blob: 1 to 128 lower-case letters, digits, '.', '_' and '-', not beginning with %s", name, ReservedBlobPrefix)
 	case n[name]:
 		return brokenf("two blobs are called %q", name)
 	case len(n) == MaxBlobs:

@@ -26,6 +26,16 @@ func (c *common) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
 }
 
+// outputsText is what a command for a person to copy needs besides, to work on the same outputs; "" where it works on
+// them anyway.
+func outputsText(flags *pflag.FlagSet) string {
+	flag := flags.Lookup("outputs")
+	if flag == nil || !flag.Changed || flag.Annotations[variableOf] != nil {
+		return ""
+	}
+	return " --outputs " + shellText(flag.Value.String())
+}
+
 func (c *common) check() error {
 	if c.format != "text" && c.format != "json" {
 		return exit.Errorf(exit.Usage, "%s: want text or json", given(c.flags, "output"))

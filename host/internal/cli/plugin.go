@@ -11,7 +11,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/launch"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
-	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 func newPlugin() *cobra.Command {
@@ -37,9 +36,6 @@ func newPluginDescribe() *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			registry, err := common.registry()
 			if err != nil {
-				return err
-			}
-			if err := scratch.Sweep(); err != nil {
 				return err
 			}
 			settings := run.DefaultOptions()

@@ -9,12 +9,17 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/plugin"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 // Main runs the command line and returns the exit code.
@@ -30,22 +35,32 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(context.Background())
+	command, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return int(exit.OK)
 	}
-	printError(stderr, err)
+	printError(stderr, err, outputsText(command.Flags()))
 	return int(exit.Of(err))
 }
 
-// printError prints an error once, with what to do about it.
-func printError(to io.Writer, err error) {
+// printError prints an error once, with what to do about it. The commands in that get the outputs that this one had.
+func printError(to io.Writer, err error, outputs string) {
 	fmt.Fprintf(to, "mtt-host: %v\n", err)
 	var known *exit.Error
-	if errors.As(err, &known) && known.Next != "" {
-		fmt.Fprintln(to, strings.TrimRight(known.Next, "\n"))
+	if !errors.As(err, &known) || known.Next == "" {
+		return
+	}
+	for line := range strings.Lines(known.Next) {
+		line = strings.TrimRight(line, "\n")
+		if ofRuns.MatchString(line) && !strings.Contains(line, "--outputs") {
+			line += outputs
+		}
+		fmt.Fprintln(to, line)
 	}
 }
+
+// ofRuns finds a command that works on outputs, which is always the end of its line.
+var ofRuns = regexp.MustCompile(`mtt-host (run|resume|ls|show|checkpoints) `)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -56,7 +71,11 @@ func newRoot() *cobra.Command {
 		Args:          noSuchCommand,
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
-			return fromEnvironment(command)
+			if err := fromEnvironment(command); err != nil {
+				return err
+			}
+			sweep(command)
+			return nil
 		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -67,6 +86,18 @@ func newRoot() *cobra.Command {
 		newRun(), newResume(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
 	)
 	return root
+}
+
+// sweep removes what killed commands left behind, in TMPDIR and where this one has its outputs. It is nothing that the
+// command itself could fail of.
+func sweep(command *cobra.Command) {
+	var installing []string
+	if outputs := command.Flags().Lookup("outputs"); outputs != nil {
+		installing = append(installing, plugin.Installing(filepath.Join(outputs.Value.String(), "bin")))
+	}
+	if err := scratch.Sweep(installing...); err != nil {
+		fmt.Fprintf(command.ErrOrStderr(), "warning: %v\n", err)
+	}
 }
 
 // noSuchCommand refuses an argument that names no command, and suggests the nearest.
@@ -96,7 +127,7 @@ func between(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// interrupts turns Ctrl-C and SIGTERM into what a run makes of them.
+// interrupts turns Ctrl-C, SIGTERM and a terminal that is closed into what a run makes of them.
 type interrupts struct {
 	stop chan struct{} // closed at the first
 	now  context.Context
@@ -106,6 +137,9 @@ type interrupts struct {
 func catch(ctx context.Context) (i interrupts, release func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	now, cancel := context.WithCancel(ctx)
 	i = interrupts{stop: make(chan struct{}), now: now}
 	done := make(chan struct{})
@@ -123,11 +157,11 @@ func catch(ctx context.Context) (i interrupts, release func()) {
 			}
 		}
 	}()
-	return i, func() {
+	return i, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(done)
 		cancel()
-	}
+	})
 }
 
 // preparing is the context of what comes before an attempt: nothing can be lost there, so the first signal ends it.

@@ -9,7 +9,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
 	"github.com/mtt-project/mtt/host/internal/run"
-	"github.com/mtt-project/mtt/host/internal/scratch"
 	"github.com/mtt-project/mtt/host/internal/supervise"
 	"github.com/mtt-project/mtt/host/internal/worker"
 )
@@ -42,7 +41,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 				if err != nil {
 					return nil, err
 				}
-				return launch.Choose(registry, spec, request)
+				return launch.Choose(ctx, registry, spec, request)
 			})
 		},
 	}
@@ -91,9 +90,6 @@ func live(command *cobra.Command, common common, choose func(context.Context, *r
 	if err != nil {
 		return err
 	}
-	if err := scratch.Sweep(); err != nil {
-		fmt.Fprintf(command.ErrOrStderr(), "mtt-host: %v\n", err)
-	}
 	interrupts, release := catch(command.Context())
 	defer release()
 	host, err := thisHost()
@@ -122,8 +118,9 @@ func live(command *cobra.Command, common common, choose func(context.Context, *r
 		worker := &worker.Worker{Run: choice.Run, Stop: interrupts.stop, Host: host, Emit: view.show}
 		_, err = supervise.Run(interrupts.now, worker)
 	}
-	view.end()
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
+	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped
+	view.end()
 	return summarize(command, common, view, choice.Run, err)
 }
 
@@ -143,7 +140,7 @@ func summarize(command *cobra.Command, common common, view *view, ended *run.Run
 	} else if err == nil {
 		fmt.Fprintln(command.OutOrStdout(), resultText(info))
 	}
-	view.summary(info, common.outputs)
+	view.summary(info, outputsText(command.Flags()))
 	return err
 }
 

@@ -32,13 +32,13 @@ func newList() *cobra.Command {
 			for _, listed := range runs {
 				info, err := listed.Info()
 				if err != nil {
-					broken = append(broken, fmt.Errorf("run %s: %w", listed.ID, err))
+					broken = append(broken, run.Broken{Run: listed, Err: err})
 					continue
 				}
 				infos = append(infos, info)
 			}
-			for _, err := range broken {
-				fmt.Fprintf(command.ErrOrStderr(), "warning: %v\n", err)
+			for _, unreadable := range broken {
+				fmt.Fprintf(command.ErrOrStderr(), "warning: run %s: %v\n", unreadable.ID, unreadable.Err)
 			}
 			if common.json() {
 				return printList(command.OutOrStdout(), infos)

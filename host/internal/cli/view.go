@@ -21,7 +21,7 @@ const plainEvery = 10 * time.Second
 // plain lines.
 type view struct {
 	mu       sync.Mutex
-	to       io.Writer
+	to       *unblocked
 	terminal int // descriptor to ask for the width; -1 for plain lines
 	progress string
 	saved    time.Time // when the last checkpoint was
@@ -30,7 +30,7 @@ type view struct {
 }
 
 func newView(to io.Writer) *view {
-	v := &view{to: to, terminal: -1, printed: time.Now()}
+	v := &view{to: newUnblocked(to), terminal: -1, printed: time.Now()}
 	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb" {
 		v.terminal = int(file.Fd())
 	}
@@ -60,9 +60,10 @@ func (v *view) show(event worker.Event) {
 		v.line("warning: " + event.Message)
 	case worker.Ended:
 		v.ended = event.Message // the command itself says how the last attempt ended
-	case worker.Started:
+	case worker.Started, worker.Retrying:
 		if v.ended != "" {
 			v.line(v.ended)
+			v.ended = ""
 		}
 		v.line(event.Message)
 	default:
@@ -123,7 +124,7 @@ func (v *view) redraw(text string) {
 	fmt.Fprint(v.to, eraseLine+text)
 }
 
-// end takes the line of progress away.
+// end takes the line of progress away, and waits until all is on the terminal.
 func (v *view) end() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -131,26 +132,24 @@ func (v *view) end() {
 		fmt.Fprint(v.to, eraseLine)
 		v.progress = ""
 	}
+	v.to.flush()
 }
 
 // summary says where things are and what shows them.
 func (v *view) summary(info *run.Info, outputs string) {
-	at := ""
-	if outputs != defaultOutputs {
-		at = " --outputs " + shellText(outputs)
-	}
 	lines := [][2]string{
 		{"run", info.Directory},
-		{"details", "mtt-host show " + info.RunID + at},
-		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + at},
+		{"details", "mtt-host show " + info.RunID + outputs},
+		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + outputs},
 		{"curves", "tensorboard --logdir " + shellText(info.Directory)},
 	}
 	if info.State == run.Stopped || info.State == run.Interrupted || info.State == run.Failed {
-		lines = append(lines, [2]string{"go on", "mtt-host resume " + info.RunID + at})
+		lines = append(lines, [2]string{"go on", "mtt-host resume " + info.RunID + outputs})
 	}
 	for _, line := range lines {
 		fmt.Fprintf(v.to, "  %-12s %s\n", line[0], line[1])
 	}
+	v.to.flush()
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -24,7 +24,8 @@ const (
 	Signalled     Code = 130 // Ctrl-C or SIGTERM
 )
 
-// Error is an error with its exit code. Next says what the person can do, as one or more lines; it may be empty.
+// Error is an error with its exit code. Next says what the person can do, as one or more lines; it may be empty. A command
+// in it is the end of its line.
 type Error struct {
 	Code Code
 	Err  error

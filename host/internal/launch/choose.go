@@ -1,12 +1,14 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -22,19 +24,19 @@ type Choice struct {
 }
 
 // Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one.
-func Choose(registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
+func Choose(ctx context.Context, registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
 	if request.Name != "" {
-		return chooseNamed(registry, spec, request)
+		return chooseNamed(ctx, registry, spec, request)
 	}
 	var note string
 	if !request.New {
-		unfinished, otherCode, err := unfinished(registry, spec)
+		unfinished, otherCode, err := unfinished(ctx, registry, spec)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case len(unfinished) == 1:
-			return goOn(unfinished[0], request.Options)
+			return goOn(ctx, unfinished[0], spec, request.Options)
 		case len(unfinished) > 1:
 			return nil, exit.Errorf(exit.Usage, "%d runs of this experiment, configuration, seed and code are unfinished: %s", len(unfinished), ids(unfinished)).
 				Hint("Go on with one: mtt-host resume RUN\nStart another: mtt-host run PLUGIN --new")
@@ -42,11 +44,11 @@ func Choose(registry *run.Registry, spec *run.Spec, request Request) (*Choice, e
 			note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(otherCode))
 		}
 	}
-	return create(registry, spec, note)
+	return create(ctx, registry, spec, note)
 }
 
-func create(registry *run.Registry, spec *run.Spec, note string) (*Choice, error) {
-	created, err := registry.Create(spec)
+func create(ctx context.Context, registry *run.Registry, spec *run.Spec, note string) (*Choice, error) {
+	created, err := registry.Create(ctx, spec)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return nil, exit.Errorf(exit.StillRunning, "run %s was made by another process just now", spec.RunID)
@@ -59,10 +61,10 @@ func create(registry *run.Registry, spec *run.Spec, note string) (*Choice, error
 	return &Choice{Run: created, Note: note}, nil
 }
 
-func chooseNamed(registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
+func chooseNamed(ctx context.Context, registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
 	there, err := registry.Get(request.Name)
 	if exit.Of(err) == exit.NotFound {
-		return create(registry, spec, "")
+		return create(ctx, registry, spec, "")
 	}
 	if err != nil {
 		return nil, err
@@ -71,21 +73,51 @@ func chooseNamed(registry *run.Registry, spec *run.Spec, request Request) (*Choi
 		return nil, exit.Errorf(exit.Usage, "--new --name %s: there is a run of that name", request.Name).
 			Hint("Choose another name, or leave --name out.")
 	}
-	if !there.Spec.Same(spec) {
-		return nil, otherIdentity(there, spec)
-	}
-	info, err := there.Info()
-	if err != nil {
+	return goOn(ctx, there, spec, request.Options)
+}
+
+// goOn locks a run, and then, since another holder of the lock may have been faster, looks whether it is what was asked
+// for and can go on. Its options become those that the person set anew.
+func goOn(ctx context.Context, there *run.Run, spec *run.Spec, options func(*run.Options) error) (*Choice, error) {
+	return locked(ctx, there, func(result *run.Result) (string, error) {
+		switch {
+		case !there.Spec.Same(spec):
+			return "", otherIdentity(there, spec)
+		case result.Succeeded():
+			return "", nil
+		case result != nil:
+			return "", exit.Errorf(result.Code, "run %s has failed: %s", there.ID, result.Error).
+				Hint("Try once more from its last checkpoint: mtt-host resume %s", there.ID)
+		}
+		adopted := *there.Spec
+		if err := options(&adopted.Options); err != nil {
+			return "", err
+		}
+		there.Adopt(&adopted)
+		return fmt.Sprintf("going on with run %s; to start another: --new", there.ID), nil
+	})
+}
+
+// locked locks a run and readies it. Nothing that was read before the lock counts, so ready gets the result of the run,
+// nil for one that has not ended. It may adopt, and says in words what was chosen.
+func locked(ctx context.Context, there *run.Run, ready func(*run.Result) (note string, err error)) (*Choice, error) {
+	if err := there.Lock(ctx); err != nil {
 		return nil, err
 	}
-	switch info.State {
-	case run.Succeeded:
-		return &Choice{Run: there, Finished: true, Note: finishedNote(there)}, nil
-	case run.Failed:
-		return nil, exit.Errorf(*info.ExitCode, "run %s has failed: %s", there.ID, info.Error).
-			Hint("Try once more from its last checkpoint: mtt-host resume %s", there.ID)
+	result, err := there.Result()
+	var note string
+	if err == nil {
+		note, err = ready(result)
 	}
-	return goOn(there, request.Options)
+	if err != nil {
+		there.Unlock()
+		return nil, err
+	}
+	if result.Succeeded() {
+		there.Unlock()
+		return &Choice{Run: there, Finished: true, Note: fmt.Sprintf("run %s has finished already; nothing was trained", there.ID)}, nil
+	}
+	return &Choice{Run: there, Note: note}, nil
 }
 
 func otherIdentity(there *run.Run, spec *run.Spec) error {
@@ -101,10 +133,15 @@ func otherIdentity(there *run.Run, spec *run.Spec) error {
 
 // unfinished finds the runs that are the same but for their names and can go on; and those that would be, had they the
 // same code. A live one is an error.
-func unfinished(registry *run.Registry, spec *run.Spec) (same, otherCode []*run.Run, err error) {
-	runs, _, err := registry.List()
+func unfinished(ctx context.Context, registry *run.Registry, spec *run.Spec) (same, otherCode []*run.Run, err error) {
+	runs, broken, err := registry.List()
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, unreadable := range broken {
+		if err := refuseBroken(ctx, unreadable, spec); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, candidate := range runs {
 		coded := *spec
@@ -127,17 +164,20 @@ func unfinished(registry *run.Registry, spec *run.Spec) (same, otherCode []*run.
 	return same, otherCode, nil
 }
 
-// goOn locks an unfinished run and gives it the options that the person set anew.
-func goOn(there *run.Run, options func(*run.Options) error) (*Choice, error) {
-	if err := there.Lock(); err != nil {
-		return nil, err
+// refuseBroken keeps a new run from beginning at step 0 where the one to go on with may be one that cannot be read, and
+// has checkpoints of this experiment.
+func refuseBroken(ctx context.Context, unreadable run.Broken, spec *run.Spec) error {
+	entries, err := dirstore.New(unreadable.Checkpoints(), dirstore.Options{}).List(ctx)
+	if err != nil {
+		return err
 	}
-	spec := *there.Spec
-	if err := errors.Join(options(&spec.Options), there.Adopt(&spec)); err != nil {
-		there.Unlock()
-		return nil, err
+	for _, entry := range entries {
+		if id, err := checkpoint.ParseID(entry.ID); err == nil && id.Prefix == spec.Prefix {
+			return exit.Errorf(exit.BadCheckpoint, "run %s has checkpoints of this experiment and cannot be read, so it may be the one to go on with: %w", unreadable.ID, unreadable.Err).
+				Hint("Bring a good copy of its run.json back, or start another run: mtt-host run PLUGIN --new")
+		}
 	}
-	return &Choice{Run: there, Note: fmt.Sprintf("going on with run %s; to start another: --new", there.ID)}, nil
+	return nil
 }
 
 func ids(runs []*run.Run) string {

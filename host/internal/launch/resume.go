@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -17,32 +16,22 @@ func Resume(ctx context.Context, registry *run.Registry, id, other string, optio
 	if err != nil {
 		return nil, err
 	}
-	result, err := there.Result()
-	if err != nil {
-		return nil, err
-	}
-	if result != nil && result.State == run.Succeeded {
-		return &Choice{Run: there, Finished: true, Note: finishedNote(there)}, nil
-	}
-	if err := there.Lock(); err != nil {
-		return nil, err
-	}
-	spec := *there.Spec
-	err = options(&spec.Options)
-	if err == nil && other != "" {
-		err = adopt(ctx, registry, &spec, other)
-	}
-	if err == nil && result != nil {
-		err = there.Reopen(result)
-	}
-	if err == nil {
-		err = there.Adopt(&spec)
-	}
-	if err != nil {
-		there.Unlock()
-		return nil, err
-	}
-	return &Choice{Run: there}, nil
+	return locked(ctx, there, func(result *run.Result) (string, error) {
+		if result.Succeeded() {
+			return "", nil
+		}
+		adopted := *there.Spec
+		if err := options(&adopted.Options); err != nil {
+			return "", err
+		}
+		if other != "" {
+			if err := adopt(ctx, registry, &adopted, other); err != nil {
+				return "", err
+			}
+		}
+		there.Adopt(&adopted)
+		return "", nil
+	})
 }
 
 // adopt makes the run one of other code, if that is the same experiment and takes the same configuration.
@@ -68,8 +57,4 @@ func adopt(ctx context.Context, registry *run.Registry, spec *run.Spec, name str
 		spec.Plugin = code
 	}
 	return nil
-}
-
-func finishedNote(r *run.Run) string {
-	return fmt.Sprintf("run %s has finished already; nothing was trained", r.ID)
 }

@@ -70,8 +70,9 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 		return nil, plugin.startError(err, options.Timeout)
 	}
 	if err := plugin.dispense(); err != nil {
+		err = plugin.Explain(err)
 		plugin.Kill()
-		return nil, exit.Errorf(exit.Plugin, "%s shook hands and does not speak %s: %w", plugin.path, wire.PluginName, err)
+		return nil, exit.Errorf(endCode(err), "%s shook hands and does not speak %s: %w", plugin.path, wire.PluginName, err)
 	}
 	return plugin, nil
 }
@@ -134,6 +135,7 @@ func (p *Plugin) Kill() {
 	_ = p.process.Kill(context.Background()) // before go-plugin asks it to leave and waits 2 s for that
 	if p.process.pid() > 0 {
 		p.process.exited(killed)
+		p.process.reaper.release()
 	}
 	p.client.Kill()
 }
@@ -173,6 +175,14 @@ func (p *Plugin) Explain(err error) error {
 	return p.exitError()
 }
 
+// endCode is that of a plugin which ended, for the cause err, before it trained: whoever killed it is not the plugin.
+func endCode(err error) exit.Code {
+	if ended, ok := errors.AsType[*ExitError](err); ok && ended.Signal != 0 {
+		return exit.Interrupted
+	}
+	return exit.Plugin
+}
+
 func (p *Plugin) exitError() *ExitError {
 	p.process.said(settle)
 	failure := &ExitError{Tail: p.output.tail()}
@@ -210,11 +220,13 @@ func (p *Plugin) startError(err error, timeout time.Duration) error {
 	case first != "":
 		return exit.Errorf(exit.Plugin, "%s printed %q to stdout where the handshake belongs%s", p.path, first, quoted(failure.Tail)).
 			Hint("A plugin is a program that calls sdk.Serve, and prints nothing to stdout before it; stderr is free.")
-	case failure.Signal == syscall.SIGKILL && strings.Contains(err.Error(), "timeout"):
+	case p.process.killed.Load() && strings.Contains(err.Error(), "timeout"):
 		return exit.Errorf(exit.Plugin, "%s did not answer within %s of its start%s", p.path, timeout, quoted(failure.Tail)).
 			Hint("If it needs longer to start, give it more: --start-timeout 2m.")
+	case p.process.killed.Load():
+		return exit.Errorf(exit.Plugin, "%s is no plugin: %w%s", p.path, err, quoted(failure.Tail)).Hint(askByHand)
 	default:
-		return exit.Errorf(exit.Plugin, "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(askByHand)
+		return exit.Errorf(endCode(failure), "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(askByHand)
 	}
 }
 

@@ -65,7 +65,7 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 	}
 	if err != nil {
 		if explained := p.Explain(err); explained != err {
-			return nil, exit.Errorf(exit.Plugin, "%s ended in Describe: %w", p.path, explained).Hint(askByHand)
+			return nil, exit.Errorf(endCode(explained), "%s ended in Describe: %w", p.path, explained).Hint(askByHand)
 		}
 		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, status.Convert(err).Message()).Hint(askByHand)
 	}

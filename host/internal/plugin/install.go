@@ -25,13 +25,16 @@ type Executable struct {
 	SHA256 string
 }
 
+// Installing is the directory below bin in which executables are made, for scratch.Sweep.
+func Installing(bin string) string { return filepath.Join(bin, ".install") }
+
 // Install builds the source if it is a directory, and puts the executable into the directory bin. One that is there
 // already is neither copied nor written.
 func Install(ctx context.Context, source Source, bin string) (Executable, error) {
 	if !source.Directory {
 		return take(source.Path, bin)
 	}
-	dir, err := scratch.Below(filepath.Join(bin, ".install"))
+	dir, err := scratch.Below(Installing(bin))
 	if err != nil {
 		return Executable{}, unwritable(err)
 	}
@@ -56,7 +59,7 @@ func take(path, bin string) (Executable, error) {
 	if err != nil || executable.Verify() == nil {
 		return executable, err
 	}
-	dir, err := scratch.Below(filepath.Join(bin, ".install"))
+	dir, err := scratch.Below(Installing(bin))
 	if err != nil {
 		return Executable{}, unwritable(err)
 	}
@@ -104,6 +107,7 @@ func build(ctx context.Context, dir, output string) error {
 	}
 	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-o", output, ".")
 	command.Dir = dir
+	command.Env = append(os.Environ(), "GOTMPDIR="+filepath.Dir(output)) // where a kill leaves nothing that is not swept
 	// The compiler's own processes go with it; and with us, for which the thread that starts it has to stay.
 	command.SysProcAttr = attributes()
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
@@ -166,6 +170,13 @@ func publish(temporary, path string) error {
 		return unwritable(err)
 	}
 	if err := os.Rename(temporary, path); err != nil {
+		return unwritable(err)
+	}
+	bin, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return unwritable(err)
+	}
+	if err := errors.Join(bin.Sync(), bin.Close()); err != nil {
 		return unwritable(err)
 	}
 	return nil

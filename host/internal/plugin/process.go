@@ -23,6 +23,8 @@ import (
 type process struct {
 	cmd            *exec.Cmd
 	id             atomic.Int64 // the process id; 0 before it has started
+	killed         atomic.Bool  // by us, while it lived
+	reaper         *reaper      // nil where there is no shell: then a killed host may leave the plugin's children behind
 	stdout, stderr *os.File
 	printed        *head         // the beginning of stdout, for an error about the handshake
 	done           chan struct{} // closed when the process has ended and cmd.ProcessState is set
@@ -55,6 +57,7 @@ func (p *process) Start(context.Context) error {
 		err := p.cmd.Start()
 		if err == nil {
 			p.id.Store(int64(p.cmd.Process.Pid))
+			p.reaper, _ = watch(p.cmd.Process.Pid)
 		}
 		childStdout.Close()
 		childStderr.Close()
@@ -90,9 +93,13 @@ func (p *process) Wait(context.Context) error {
 	return nil
 }
 
+// reaped is how long after its death a process may be unknown to have ended by itself, and so be taken for killed by us.
+const reaped = 50 * time.Millisecond
+
 // Kill ends the process and all that it has started.
 func (p *process) Kill(context.Context) error {
 	if pid := p.pid(); pid > 0 {
+		p.killed.CompareAndSwap(false, !p.exited(reaped))
 		// The group has the plugin's pid, and outlives it while a child of it lives.
 		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err

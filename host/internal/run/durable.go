@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // writeOnce writes a JSON file that must not exist, whole or not at all: the content is durable under a temporary name
@@ -61,7 +63,18 @@ func writeSynced(path string, content []byte) error {
 
 // makeDir makes a directory and its parents, durably.
 func makeDir(path string) error {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeDir(filepath.Dir(path)); err == nil {
+			err = os.Mkdir(path, 0o755)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
+			err = nil // and is synced once more, since whoever made it may have been killed before
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -78,11 +91,21 @@ func syncDir(path string) error {
 // readJSON reads a JSON file into value. fs.ErrNotExist: there is none.
 func readJSON(path string, value any) error {
 	raw, err := os.ReadFile(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return err
+	case err != nil:
+		return exit.Errorf(exit.Usage, "outputs cannot be read: %w", err).
+			Hint("Run mtt-host as the user whose runs these are, or name another directory with --outputs DIR.")
 	}
 	if err := json.Unmarshal(raw, value); err != nil {
-		return fmt.Errorf("%s is damaged: %w", path, err)
+		return damaged(path, err)
 	}
 	return nil
+}
+
+// damaged says that a record of a run is not what was written: what it stood for is not to be guessed.
+func damaged(path string, err error) error {
+	return exit.Errorf(exit.BadCheckpoint, "%s is damaged: %w", path, err).
+		Hint("Bring a good copy of the file back, or start another run: mtt-host run PLUGIN --new")
 }

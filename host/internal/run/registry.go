@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (r *Registry) Bin() string { return filepath.Join(r.root, "bin") }
 // Prepare makes the directories that every run needs.
 func (r *Registry) Prepare() error {
 	for _, name := range []string{"runs", "checkpoints", "files", "bin"} {
-		if err := os.MkdirAll(filepath.Join(r.root, name), 0o755); err != nil {
+		if err := makeDir(filepath.Join(r.root, name)); err != nil {
 			return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
 				Hint(otherOutputs)
 		}
@@ -56,18 +57,18 @@ func (r *Registry) Prepare() error {
 }
 
 // Create makes a new run and returns it locked. fs.ErrExist: there is a run of that name.
-func (r *Registry) Create(spec *Spec) (*Run, error) {
+func (r *Registry) Create(ctx context.Context, spec *Spec) (*Run, error) {
 	run := r.run(spec.RunID)
 	for _, dir := range []string{run.Dir(), run.Checkpoints(), run.Files(), run.logDir(), filepath.Join(run.Dir(), "attempts")} {
 		if err := makeDir(dir); err != nil {
 			return nil, fmt.Errorf("cannot make run %s: %w", spec.RunID, err)
 		}
 	}
-	if err := run.Lock(); err != nil {
+	if err := run.acquire(ctx); err != nil {
 		return nil, err
 	}
 	spec.Schema = "mtt.spec/v1"
-	if err := writeOnce(filepath.Join(run.Dir(), "run.json"), spec); err != nil {
+	if err := errors.Join(run.sweep(), writeOnce(run.specFile(), spec)); err != nil {
 		run.Unlock()
 		return nil, err
 	}
@@ -81,8 +82,17 @@ func (r *Registry) Get(id string) (*Run, error) {
 		return nil, err
 	}
 	run := r.run(id)
+	var err error
+	if run.Spec, err = r.spec(id); err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+func (r *Registry) spec(id string) (*Spec, error) {
+	file := r.run(id).specFile()
 	spec := new(Spec)
-	err := readJSON(filepath.Join(run.Dir(), "run.json"), spec)
+	err := readJSON(file, spec)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.root).
 			Hint("See which there are: mtt-host ls --outputs %s", r.root)
@@ -92,20 +102,25 @@ func (r *Registry) Get(id string) (*Run, error) {
 	}
 	var canonical bytes.Buffer // the file is indented for people
 	if err := json.Compact(&canonical, spec.Config); err != nil {
-		return nil, err
+		return nil, damaged(file, err)
 	}
 	spec.Config = canonical.Bytes()
 	if spec.RunID != id || config.Hash(spec.Config) != spec.ConfigSHA256 {
-		return nil, exit.Errorf(exit.Mismatch, "%s was changed: its configuration or its name is not the one that the run began with", filepath.Join(run.Dir(), "run.json")).
+		return nil, exit.Errorf(exit.Mismatch, "%s was changed: its configuration or its name is not the one that the run began with", file).
 			Hint("Undo the change; for another configuration, start another run.")
 	}
-	run.Spec = spec
-	return run, nil
+	return spec, nil
+}
+
+// Broken is a run whose run.json cannot be read: it has no Spec.
+type Broken struct {
+	*Run
+	Err error
 }
 
 // List returns all runs, the oldest first. Directories without a run.json, left by a kill in the making, do not count;
 // a run.json that cannot be read is an entry in broken, so that one damaged run does not hide the others.
-func (r *Registry) List() (runs []*Run, broken []error, err error) {
+func (r *Registry) List() (runs []*Run, broken []Broken, err error) {
 	entries, err := os.ReadDir(filepath.Join(r.root, "runs"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -119,7 +134,7 @@ func (r *Registry) List() (runs []*Run, broken []error, err error) {
 		case err == nil:
 			runs = append(runs, run)
 		case exit.Of(err) != exit.NotFound && exit.Of(err) != exit.Usage:
-			broken = append(broken, err)
+			broken = append(broken, Broken{r.run(entry.Name()), err})
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b *Run) int { return a.Spec.Created.Compare(b.Spec.Created) })

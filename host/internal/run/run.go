@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,6 +21,7 @@ type Run struct {
 	Spec     *Spec
 	registry *Registry
 	lock     *os.File
+	adopted  bool // Spec is not the one on the volume yet
 }
 
 // Dir holds the small files of the run, its event files among them.
@@ -49,9 +51,24 @@ const (
 	lockPollingTime = 20 * time.Millisecond
 )
 
-// Lock makes the caller the only one who may write. It is held by a descriptor on the run's directory, which the
-// plugin inherits, so that it outlives a killed host for as long as the plugin can still do harm.
-func (r *Run) Lock() error {
+// Lock makes the caller the only one who may write, and reads the spec anew: the holder before may have changed it, or
+// ended the run. It is held by a descriptor on the run's directory, which the plugin inherits, so that it outlives a
+// killed host for as long as the plugin can still do harm.
+func (r *Run) Lock(ctx context.Context) error {
+	if err := r.acquire(ctx); err != nil {
+		return err
+	}
+	err := r.sweep()
+	if err == nil {
+		r.Spec, err = r.registry.spec(r.ID)
+	}
+	if err != nil {
+		r.Unlock()
+	}
+	return err
+}
+
+func (r *Run) acquire(ctx context.Context) error {
 	dir, err := os.Open(r.Dir())
 	if err != nil {
 		return err
@@ -60,11 +77,11 @@ func (r *Run) Lock() error {
 	if r.hostIsDead() {
 		limit = orphanPatience
 	}
-	for deadline := time.Now().Add(limit); ; time.Sleep(lockPollingTime) {
+	for deadline := time.Now().Add(limit); ; {
 		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			r.lock = dir
-			return r.sweep()
+			return nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			dir.Close()
@@ -75,6 +92,12 @@ func (r *Run) Lock() error {
 			dir.Close()
 			return exit.Errorf(exit.StillRunning, "run %s is still running", r.ID).
 				Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", r.ID)
+		}
+		select {
+		case <-time.After(lockPollingTime):
+		case <-ctx.Done():
+			dir.Close()
+			return ctx.Err()
 		}
 	}
 }
@@ -146,6 +169,10 @@ type Result struct {
 	Time    time.Time          `json:"time"`
 }
 
+// Succeeded says that the run has ended with a result. A nil Result has not.
+func (r *Result) Succeeded() bool { return r != nil && r.State == Succeeded }
+
+func (r *Run) specFile() string   { return filepath.Join(r.Dir(), "run.json") }
 func (r *Run) resultFile() string { return filepath.Join(r.Dir(), "result.json") }
 
 // Result returns how the run ended, or nil if it has not.
@@ -165,20 +192,28 @@ func (r *Run) Finish(result Result) error {
 	return writeOnce(r.resultFile(), result)
 }
 
-// Reopen lets a FAILED run go on: its result moves to the attempt that failed.
-func (r *Run) Reopen(result *Result) error {
+// Adopt gives the run another plugin or other options, for a resume with them. Nothing is written before Reopen, so that
+// a resume that is refused changes nothing.
+func (r *Run) Adopt(spec *Spec) {
+	r.Spec, r.adopted = spec, true
+}
+
+// Reopen readies the run for its next attempt: what it has adopted is written, and the result of a FAILED one moves to
+// the attempt that failed.
+func (r *Run) Reopen() error {
+	if r.adopted {
+		if err := replace(r.specFile(), r.Spec); err != nil {
+			return err
+		}
+		r.adopted = false
+	}
+	result, err := r.Result()
+	if err != nil || result == nil {
+		return err
+	}
 	to := filepath.Join(r.attemptDir(result.Attempt), "result.json")
 	if err := os.Rename(r.resultFile(), to); err != nil {
 		return err
 	}
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(r.Dir()))
-}
-
-// Adopt replaces the run's plugin and options, for a resume with other ones.
-func (r *Run) Adopt(spec *Spec) error {
-	if err := replace(filepath.Join(r.Dir(), "run.json"), spec); err != nil {
-		return err
-	}
-	r.Spec = spec
-	return nil
 }

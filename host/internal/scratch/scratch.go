@@ -6,11 +6,14 @@ package scratch
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // maxBase is the longest directory under which a socket's path still fits into sockaddr_un, which holds 108 bytes on
@@ -25,36 +28,47 @@ type Dir struct {
 
 // New makes a directory for the calling process.
 func New() (*Dir, error) {
-	base, err := open()
+	path, err := base()
 	if err != nil {
 		return nil, err
 	}
-	defer base.Close()
-	return newBelow(base)
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, unusable(err)
+	}
+	if err := checkPrivate(path); err != nil {
+		return nil, err
+	}
+	dir, err := newIn(path)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return dir, nil
+}
+
+func unusable(err error) error {
+	return exit.Errorf(exit.Usage, "cannot make a temporary directory: %w", err).
+		Hint("Make room in it, or set TMPDIR to another directory that can be written.")
 }
 
 // Below makes one in the directory base, which holds nothing else, for files that are to be renamed to a place on the
-// same file system. What killed processes left there is removed before.
+// same file system.
 func Below(base string) (*Dir, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
+		return nil, err
 	}
+	return newIn(base)
+}
+
+// newIn makes a directory in base, whose lock keeps a sweep away until the new directory has its own.
+func newIn(base string) (*Dir, error) {
 	locked, err := lockDir(base, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer locked.Close()
-	if err := sweep(locked); err != nil {
-		return nil, err
-	}
-	return newBelow(locked)
-}
-
-// newBelow makes a directory in base, whose lock keeps a sweep away until the new directory has its own.
-func newBelow(base *os.File) (*Dir, error) {
-	path, err := os.MkdirTemp(base.Name(), "")
+	path, err := os.MkdirTemp(base, "")
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
+		return nil, err
 	}
 	lock, err := lockDir(path, unix.LOCK_NB)
 	if err != nil {
@@ -67,70 +81,106 @@ func newBelow(base *os.File) (*Dir, error) {
 func (d *Dir) Sub(name string) (string, error) {
 	path := filepath.Join(d.Path, name)
 	if err := os.Mkdir(path, 0o700); err != nil {
-		return "", fmt.Errorf("cannot make a temporary directory: %w", err)
+		return "", unusable(err)
 	}
 	return path, nil
 }
 
 // Close removes the directory and all that is in it.
 func (d *Dir) Close() error {
-	err := os.RemoveAll(d.Path)
+	err := removeAll(d.Path)
 	return errors.Join(err, d.lock.Close())
 }
 
-// Sweep removes what killed processes of this user left behind.
-func Sweep() error {
-	base, err := open()
-	if err != nil {
-		return err
+// Sweep removes what killed processes of this user left behind, there and in the directories that Below was given. What
+// cannot be removed stays, without keeping the rest.
+func Sweep(below ...string) error {
+	path, err := base()
+	if err == nil && checkPrivate(path) == nil {
+		below = append(below, path)
 	}
-	defer base.Close()
-	return sweep(base)
+	for _, base := range below {
+		err = errors.Join(err, sweep(base))
+	}
+	return err
 }
 
-func sweep(base *os.File) error {
-	entries, err := os.ReadDir(base.Name())
-	if err != nil {
+func sweep(base string) (err error) {
+	abandoned, err := abandonedIn(base)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot sweep temporary directories: %w", err)
 	}
-	for _, entry := range entries {
-		path := filepath.Join(base.Name(), entry.Name())
-		lock, err := lockDir(path, unix.LOCK_NB)
-		if err != nil {
-			continue // its owner lives, or it has gone meanwhile
+	err = nil
+	for path, lock := range abandoned {
+		if removeErr := removeAll(path); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("cannot remove what an earlier process left behind: %w", removeErr))
 		}
-		err = os.RemoveAll(path)
 		lock.Close()
-		if err != nil {
-			return fmt.Errorf("cannot remove what an earlier process left behind: %w", err)
-		}
 	}
-	return nil
+	return err
 }
 
-// open returns the locked directory that holds this user's scratch directories.
-func open() (*os.File, error) {
-	tmp := os.TempDir()
+// abandonedIn locks the directories in base whose owners are dead. base itself is locked for no longer than that, so that
+// nobody waits for a removal.
+func abandonedIn(base string) (map[string]*os.File, error) {
+	locked, err := lockDir(base, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer locked.Close()
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return nil, err
+	}
+	abandoned := map[string]*os.File{}
+	for _, entry := range entries {
+		path := filepath.Join(base, entry.Name())
+		if lock, err := lockDir(path, unix.LOCK_NB); err == nil { // else its owner lives, or it has gone meanwhile
+			abandoned[path] = lock
+		}
+	}
+	return abandoned, nil
+}
+
+// removeAll is os.RemoveAll for a tree whose directories may have lost their permissions: an experiment may do that.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, _ error) error {
+		if entry != nil && entry.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
+}
+
+// base is the directory that holds this user's scratch directories.
+func base() (string, error) {
+	tmp, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		return "", err
+	}
 	if len(tmp) > maxBase {
 		tmp = "/tmp"
 	}
-	path := filepath.Join(tmp, "mtt-"+strconv.Itoa(os.Getuid()))
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
-	}
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a temporary directory: %w", err)
-	}
-	// The name can be guessed, so another user could have made it first, to read sockets or to plant links.
+	return filepath.Join(tmp, "mtt-"+strconv.Itoa(os.Getuid())), nil
+}
+
+// checkPrivate refuses a directory that is not this user's alone: its name can be guessed, so another user could have
+// made it first, to read sockets or to plant links.
+func checkPrivate(path string) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(path, &stat); err != nil {
-		return nil, fmt.Errorf("cannot look at %s: %w", path, err)
+		return fmt.Errorf("cannot look at %s: %w", path, err)
 	}
-	if !info.IsDir() || int(stat.Uid) != os.Getuid() || info.Mode().Perm() != 0o700 {
-		return nil, fmt.Errorf("%s is not a directory of this user alone (mode 0700): remove it, or set TMPDIR to another directory", path)
+	if stat.Mode&unix.S_IFMT != unix.S_IFDIR || int(stat.Uid) != os.Getuid() || stat.Mode&0o777 != 0o700 {
+		return exit.Errorf(exit.Usage, "%s is not a directory of this user alone (mode 0700)", path).
+			Hint("Remove it, or set TMPDIR to another directory.")
 	}
-	return lockDir(path, 0)
+	return nil
 }
 
 func lockDir(path string, flags int) (*os.File, error) {

@@ -3,10 +3,18 @@ package supervise
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/worker"
+)
+
+// Back-off between attempts: a fault that needs time to pass gets it, and one that does not pass burns no processor.
+const (
+	firstDelay = time.Second
+	lastDelay  = time.Minute
 )
 
 // Run lives attempts until one succeeds, is stopped, or fails with no retry left. An attempt that failed after it had
@@ -14,18 +22,39 @@ import (
 // for good only where it SUCCEEDED or FAILED.
 func Run(ctx context.Context, w *worker.Worker) (worker.Outcome, error) {
 	allowed := w.Run.Spec.Options.Retries
+	delay := firstDelay
 	for used := 0; ; {
 		outcome, err := w.Attempt(ctx)
 		if err != nil {
 			return outcome, err
 		}
-		if !outcome.Progressed {
+		if outcome.Progressed {
+			delay = firstDelay
+		} else {
 			used++
 		}
 		if allowed == 0 || used > allowed || !retryable(outcome) || isClosed(w.Stop) {
 			return outcome, conclude(w.Run, outcome)
 		}
+		w.Emit(worker.Event{Time: time.Now(), Kind: worker.Retrying, Message: fmt.Sprintf("the next attempt begins in %s", delay)})
+		if !wait(ctx, w.Stop, delay) {
+			outcome.State = run.Stopped
+			outcome.Err = exit.Errorf(exit.Signalled, "stopped on request, before another attempt; the last one: %w", outcome.Err)
+			return outcome, outcome.Err
+		}
+		delay = min(2*delay, lastDelay)
 	}
+}
+
+// wait returns false if it was ended before d was over.
+func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-stop:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // retryable says whether another attempt could end otherwise: not if the run has its result or was stopped, and not if

@@ -24,6 +24,7 @@ type attempt struct {
 	events      *tensorboard.Writer
 	metrics     *metricService
 	checkpoints *checkpointService
+	warned      map[string]bool // of output files
 
 	mu     sync.Mutex
 	volume error // the first failure of the volume
@@ -32,9 +33,9 @@ type attempt struct {
 
 // open makes everything that the plugin needs before it starts.
 func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
-	a := &attempt{run: w.Run, number: plan.attempt, log: log, failed: make(chan struct{})}
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
-		return nil, outputs(err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -43,10 +44,10 @@ func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
 	}()
 	for name, path := range map[string]*string{"o": &a.output, "s": &a.sockets, "t": &a.temporary, "l": &a.links} {
 		if *path, err = a.scratch.Sub(name); err != nil {
-			return nil, outputs(err)
+			return nil, err
 		}
 	}
-	if err := errors.Join(removePartial(w.Run.Files()), copyNew(w.Run.Files(), a.output)); err != nil {
+	if err := a.fillOutput(); err != nil {
 		return nil, outputs(fmt.Errorf("cannot fill the output directory: %w", err))
 	}
 	options := tensorboard.Options{Attempt: plan.attempt}
@@ -65,15 +66,36 @@ func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
 		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
 		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
-		metrics: a.metrics, keepFiles: func() error { return copyNew(a.output, w.Run.Files()) },
+		metrics: a.metrics, keepFiles: a.keepFiles,
 		log: log, fail: a.fail,
 	}
 	return a, nil
 }
 
+// fillOutput brings what earlier attempts wrote into the output directory.
+func (a *attempt) fillOutput() error {
+	if err := removePartial(a.run.Files()); err != nil {
+		return err
+	}
+	unreadable, err := copyNew(a.run.Files(), a.output)
+	return errors.Join(append(unreadable, err)...)
+}
+
+// keepFiles copies the output directory to the volume.
+func (a *attempt) keepFiles() error {
+	unreadable, err := copyNew(a.output, a.run.Files())
+	for _, passed := range unreadable {
+		if said := passed.Error(); !a.warned[said] {
+			a.warned[said] = true
+			a.log.say(Warning, "an output file is not kept: %v", passed)
+		}
+	}
+	return err
+}
+
 // close keeps what the experiment wrote, and ends the event file.
 func (a *attempt) close() error {
-	err := errors.Join(copyNew(a.output, a.run.Files()), a.events.Close())
+	err := errors.Join(a.keepFiles(), a.events.Close())
 	if scratchErr := a.scratch.Close(); scratchErr != nil {
 		a.log.say(Warning, "temporary files were not removed: %v", scratchErr)
 	}

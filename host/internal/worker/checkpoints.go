@@ -59,6 +59,10 @@ func (s *checkpointService) SaveCheckpoint(stream grpc.ClientStreamingServer[exp
 	return stream.SendAndClose(&experimentv1.SaveCheckpointResponse{Checkpoint: toProto(manifest)})
 }
 
+// settle waits until no save is under way, and lets none begin: what the plugin's end has broken off must not go on
+// behind the attempt's.
+func (s *checkpointService) settle() { s.saving.Lock() }
+
 func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse]) (*checkpoint.Manifest, error) {
 	ctx := stream.Context()
 	request, err := stream.Recv()

@@ -18,6 +18,7 @@ const (
 	Warning  Kind = "warning"  // something a person should know
 	Printed  Kind = "plugin"   // a line that the plugin printed
 	Ended    Kind = "ended"    // the attempt is over
+	Retrying Kind = "retrying" // another attempt will follow; it is in no attempt's log
 )
 
 // Event is a line of an attempt's log, log/<n>.jsonl. A terminal shows a run by rendering these, whether the run is

@@ -6,13 +6,15 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/run"
 )
 
 // maxLog is the size at which a log is rotated; one older piece is kept. It bounds what a plugin that prints without
 // end can fill, at twice this, and holds days of what a quiet one prints.
 const maxLog = 16 << 20
 
-// eventLog writes the events of an attempt as JSON lines and hands each to a view.
+// eventLog writes the events of an attempt as JSON lines, and then hands each to a view, which must not block.
 type eventLog struct {
 	mu      sync.Mutex
 	path    string
@@ -37,11 +39,11 @@ func (l *eventLog) write(event Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	event.Schema, event.Time, event.Attempt = "mtt.event/v1", time.Now().UTC(), l.attempt
-	l.emit(event)
 	line, err := json.Marshal(event)
 	if err == nil {
 		err = l.append(append(line, '\n'))
 	}
+	l.emit(event)
 	if err != nil && !l.broken {
 		l.broken = true
 		l.emit(Event{Time: event.Time, Attempt: l.attempt, Kind: Warning, Message: fmt.Sprintf("the attempt's log is incomplete: %v", err)})
@@ -60,7 +62,7 @@ func (l *eventLog) append(line []byte) error {
 }
 
 func (l *eventLog) rotate() error {
-	if err := os.Rename(l.path, l.path+".1"); err != nil {
+	if err := os.Rename(l.path, l.path+run.RotatedSuffix); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)

@@ -86,7 +86,11 @@ func failed(err error) Outcome {
 	)
 	switch {
 	case errors.As(err, &known): // it did not start
-		return Outcome{State: run.Failed, Err: err}
+		state := run.Failed
+		if known.Code == exit.Interrupted || known.Code == exit.Usage { // killed from outside, or the outputs' fault
+			state = run.Interrupted
+		}
+		return Outcome{State: state, Err: err}
 	case !errors.As(err, &ended):
 		return protocolBroken(status.Convert(err).Message())
 	case ended.Signal != 0:

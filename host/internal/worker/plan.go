@@ -88,11 +88,39 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	case plan.finished():
 		return plan, nil // and needs no plugin
+	case plan.resume == nil:
+		if err := w.refuseLoss(attempts, entries); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.chooseDevice(plan); err != nil {
 		return nil, err
 	}
 	return plan, executable(w.Run).Verify()
+}
+
+// refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
+// person to know.
+func (w *Worker) refuseLoss(attempts []run.Attempt, entries []checkpoint.Entry) error {
+	var lost string
+	if n := len(attempts); n > 0 { // of those before, only what it resumed from is in the run's history
+		last := attempts[n-1]
+		if saved := w.Run.LastSaved(last.Number); saved != "" {
+			lost = fmt.Sprintf("checkpoint %s, which attempt %d had saved, is gone", saved, last.Number)
+		} else if last.Claim.ResumedFrom != "" {
+			lost = fmt.Sprintf("checkpoint %s, from which attempt %d resumed, is gone", last.Claim.ResumedFrom, last.Number)
+		}
+	}
+	for _, entry := range entries {
+		if !slices.ContainsFunc(attempts, func(a run.Attempt) bool { return a.Number == entry.Manifest.Attempt }) {
+			lost = fmt.Sprintf("checkpoint %s was saved by attempt %d, of which there is no record", entry.ID, entry.Manifest.Attempt)
+		}
+	}
+	if lost == "" {
+		return nil
+	}
+	return exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %s", w.Run.ID, lost).
+		Hint("Bring back what is missing in %s or %s, or start over: mtt-host run PLUGIN --new", w.Run.Checkpoints(), w.Run.Dir())
 }
 
 // chooseDevice settles what the attempt trains on, and holds it against what the checkpoint was trained on.

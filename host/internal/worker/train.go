@@ -30,7 +30,6 @@ func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) e
 	if err != nil {
 		return ending{err: err, cut: ctx.Err() != nil}
 	}
-	defer plugin.Kill()
 	call, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	returned := make(chan ending, 1)
@@ -44,6 +43,8 @@ func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) e
 		returned <- ending{response: response, err: err}
 	}()
 	end := a.watch(ctx, plugin, stop, returned, cancel)
+	plugin.Kill()
+	a.checkpoints.settle()
 	a.mu.Lock()
 	end.volume = a.volume
 	a.mu.Unlock()
@@ -57,7 +58,7 @@ func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan 
 	var (
 		asked    bool
 		failed   = (<-chan struct{})(a.failed)
-		deadline <-chan time.Time
+		deadline deadline
 		report   = time.NewTicker(reportEvery)
 		reporter = newReporter(a)
 	)
@@ -76,12 +77,13 @@ func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan 
 		case <-stop:
 			stop, asked = nil, true
 			grace := time.Duration(a.run.Spec.Options.StopGrace)
-			deadline = time.After(grace)
+			deadline.within(grace)
 			a.log.say(Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
 			a.askToStop(plugin)
 		case <-failed:
-			failed, deadline = nil, time.After(failedGrace)
-		case <-deadline:
+			failed = nil
+			deadline.within(failedGrace)
+		case <-deadline.passed:
 			cancel()
 			a.log.say(Warning, "the plugin did not return from Train in time")
 			select {
@@ -93,6 +95,18 @@ func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan 
 		case <-ctx.Done():
 			return ending{asked: true, cut: true}
 		}
+	}
+}
+
+// deadline is when the plugin must have returned. It can only come nearer.
+type deadline struct {
+	at     time.Time // zero: none yet
+	passed <-chan time.Time
+}
+
+func (d *deadline) within(limit time.Duration) {
+	if at := time.Now().Add(limit); d.at.IsZero() || at.Before(d.at) {
+		d.at, d.passed = at, time.After(limit)
 	}
 }
 

@@ -15,7 +15,7 @@ type Worker struct {
 	Run  *run.Run
 	Stop <-chan struct{} // closed to ask for a checkpoint and a clean end
 	Host run.Host
-	Emit func(Event) // gets the events of the attempt as they are logged, one at a time
+	Emit func(Event) // gets the events of the attempt as they are logged, one at a time; it must not block
 }
 
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
@@ -25,6 +25,9 @@ func (w *Worker) Attempt(ctx context.Context) (Outcome, error) {
 	plan, err := w.plan(ctx)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if err := w.Run.Reopen(); err != nil {
+		return Outcome{}, outputs(err)
 	}
 	if plan.finished() {
 		return w.conclude(plan.attempt-1, Outcome{State: run.Succeeded, Step: plan.resume.Step, Result: plan.resume.Result})

@@ -1098,7 +1098,8 @@ type isBlobFrame_Frame interface {
 }
 
 type BlobFrame_Start struct {
-	// Name of the blob that begins: `[a-z0-9][a-z0-9._-]{0,127}`, no name twice in a checkpoint, at most 1024 blobs.
+	// Name of the blob that begins: `[a-z0-9][a-z0-9._-]{0,127}`, none that begins with
+	// `manifest.json`, no name twice in a checkpoint, at most 1024 blobs.
 	Start string `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
 }
 
