@@ -7,7 +7,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // A fault is a way to misbehave; do does not return where the fault is one of the process.
@@ -22,9 +25,11 @@ var faults = []fault{
 	{"exit-at-once", "exits with code 3 and a word on stderr", func() { fmt.Fprintln(os.Stderr, "no licence found"); os.Exit(3) }},
 	{"never-answers", "never shakes hands", func() { time.Sleep(time.Hour) }},
 	{"other-protocol", "speaks version 99 of the protocol", func() { serveWire(99, wireFault{}) }},
+	{"killed-at-start", "is killed before the handshake, in an attempt and not for Describe", killedAtStart},
 	// Describe.
 	{"describe-hangs", "never answers Describe", func() { serveWire(1, wireFault{describe: hang}) }},
 	{"describe-exits", "ends in Describe", func() { serveWire(1, wireFault{describe: func() { os.Exit(4) }}) }},
+	{"describe-killed", "is killed in Describe", func() { serveWire(1, wireFault{describe: killSelf}) }},
 	{"describe-nonsense", "describes itself with an empty name and no schema", func() { serveWire(1, wireFault{nonsense: true}) }},
 	// Train, on the wire.
 	{"no-outcome", "answers Train without an outcome", func() { serveWire(1, wireFault{}) }},
@@ -32,6 +37,7 @@ var faults = []fault{
 	{"metric-gap", "leaves out numbers of metric points", func() { serveWire(1, wireFault{train: leaveGap}) }},
 	{"save-without-commit", "ends a save without a commit", func() { serveWire(1, wireFault{train: saveWithoutCommit}) }},
 	{"save-wrong-sum", "sends a blob with a wrong checksum", func() { serveWire(1, wireFault{train: saveWrongSum}) }},
+	{"save-reserved-name", "saves a blob under the name of the host's own file", func() { serveWire(1, wireFault{train: saveReservedName}) }},
 	// Train, through the SDK.
 	{"error", "Train returns an error", serveExperiment},
 	{"panic", "Train panics", serveExperiment},
@@ -63,3 +69,12 @@ func main() {
 }
 
 func hang() { time.Sleep(time.Hour) }
+
+func killSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+
+func killedAtStart() {
+	if os.Getenv(wire.EnvLockFD) != "" {
+		killSelf()
+	}
+	serveExperiment()
+}

@@ -95,6 +95,13 @@ func saveWithoutCommit(ctx context.Context, host *grpc.ClientConn) (*experimentv
 	)
 }
 
+func saveReservedName(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	return nil, save(ctx, host,
+		&experimentv1.BlobFrame{Frame: &experimentv1.BlobFrame_Start{Start: "manifest.json"}},
+		&experimentv1.BlobFrame{Frame: &experimentv1.BlobFrame_End{End: &experimentv1.BlobEnd{}}},
+	)
+}
+
 func saveWrongSum(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
 	return nil, save(ctx, host,
 		&experimentv1.BlobFrame{Frame: &experimentv1.BlobFrame_Start{Start: "state"}},

@@ -285,6 +285,15 @@ func TestPluginLeavesAndLockIsFreeWhenTheHostIsKilled(t *testing.T) {
 	b.check(next.wait(), 130)
 }
 
+// What a plugin has started does not outlive a host that was killed; the bench looks for it, by its TMPDIR.
+func TestChildOfThePluginDiesWithTheHost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.start("run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=ignores-cancel")
+	b.eventually("the plugin has a child", func() bool { return exists(b.path("files", "bad", "child")) })
+	p.kill()
+}
+
 func TestAttemptThatAnotherSupersededIsNeverResumedFrom(t *testing.T) {
 	b := newBench(t)
 	args := []string{"run", pluginPath("walk"), "--name", "r", "-S", "steps=400", "--checkpoint-every", "50"}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -113,9 +114,15 @@ func build(ctx context.Context, dir, output string) error {
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	said, err := command.CombinedOutput()
-	if err != nil {
-		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(string(said), "\n"))
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		return exit.Errorf(exit.Usage, "cannot build %s: %w", dir, err)
+	}
+	reaper, _ := watch(command.Process.Pid)
+	defer reaper.release()
+	if err := command.Wait(); err != nil {
+		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(said.String(), "\n"))
 	}
 	info, err := os.Stat(output)
 	if err != nil {

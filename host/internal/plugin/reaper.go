@@ -26,7 +26,7 @@ func watch(pgid int) (*reaper, error) {
 	defer death.Close()
 	// A shell, since it is there where a compiler is, starts within a millisecond, and is no mtt-host: a pkill of all
 	// of those spares it.
-	cmd := exec.Command("/bin/sh", "-c", `read -r _; kill -9 -- "-$1"`, "mtt-reaper", strconv.Itoa(pgid))
+	cmd := exec.Command("/bin/sh", "-c", `read -r _; kill -9 "-$1"`, "mtt-reaper", strconv.Itoa(pgid))
 	cmd.Stdin = death
 	cmd.Env = []string{"TMPDIR=" + os.TempDir()} // it needs none; this one tells whose it is
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
