@@ -2,11 +2,13 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -214,4 +216,52 @@ func TestChangedRunIsRefused(t *testing.T) {
 	if !strings.Contains(r.stderr, "resumed from") {
 		t.Errorf("the run did not go on: %v", r)
 	}
+}
+
+// A run that had made progress never begins at step 0 again in silence, whatever of it is gone.
+func TestLostProgressIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lose  func(b *bench)
+		says  string
+		named bool // the run can still be named
+	}{
+		"its checkpoints":                      {func(b *bench) { b.empty("checkpoints", "r") }, "which attempt 1 had saved, is gone", true},
+		"its attempts":                         {func(b *bench) { b.empty("runs", "r", "attempts") }, "of which there is no record", true},
+		"its run.json, cut":                    {func(b *bench) { cut(b.T, b.path("runs", "r", "run.json")) }, "run.json is damaged", true},
+		"its checkpoints, after a resume":      {loseAfterResume, "from which attempt 2 resumed, is gone", true},
+		"its run.json, and a name is not used": {func(b *bench) { cut(b.T, b.path("runs", "r", "run.json")) }, "may be the one to go on with", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			args := b.stopped("r")
+			c.lose(b)
+			if c.named {
+				b.expect(66, []string{c.says, "mtt-host run PLUGIN --new"}, "resume", "r")
+			} else {
+				args = slices.Delete(args, 2, 4) // --name r
+			}
+			b.expect(66, []string{c.says, "mtt-host run PLUGIN --new"}, args...)
+			if !c.named {
+				b.expect(0, []string{"from step 0"}, append(args, "--new")...)
+			}
+		})
+	}
+}
+
+// empty removes all that a directory of the outputs holds.
+func (b *bench) empty(parts ...string) {
+	b.Helper()
+	if err := errors.Join(os.RemoveAll(b.path(parts...)), os.Mkdir(b.path(parts...), 0o755)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// loseAfterResume kills a second attempt before it saves, and removes what it resumed from.
+func loseAfterResume(b *bench) {
+	p := b.start("resume", "r", "--checkpoint-every", "100000")
+	p.waitFor("attempt 2")
+	p.kill()
+	b.empty("checkpoints", "r")
 }

@@ -101,6 +101,15 @@ func TestEveryFaultHasATest(t *testing.T) {
 	}
 }
 
+func TestExperimentThatNeverCallsResumeIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.expect(3, []string{"has not called run.Resume", "a kill loses all"}, "run", pluginPath("faulty"), "--env-var", "FAULTY=ignores-resume")
+	if n := strings.Count(r.stderr, "has not called run.Resume"); n != 1 {
+		b.Errorf("it is said %d times: %v", n, r)
+	}
+}
+
 // The errors of a run's end are told once, in the words of the last attempt.
 func TestErrorIsToldOnce(t *testing.T) {
 	t.Parallel()

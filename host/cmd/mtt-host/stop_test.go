@@ -96,6 +96,21 @@ func TestPluginThatDoesNotStopIsEnded(t *testing.T) {
 	}
 }
 
+func TestStopEndsTheWaitForAnotherAttempt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.start("run", pluginPath("faulty"), "--name", "bad", "--retries", "8", "--env-var", "FAULTY=exit")
+	for _, delay := range []string{"1s", "2s"} {
+		p.waitFor("the next attempt begins in " + delay)
+	}
+	p.signal(syscall.SIGTERM)
+	b.check(p.wait(), 130, "attempt FAILED: the plugin ended in the middle of training", "stopped on request, before another attempt")
+	if shown := b.show("bad"); shown.State != "INTERRUPTED" || len(shown.Attempts) != 2 {
+		b.Errorf("the run is %s after %d attempts, want INTERRUPTED after 2", shown.State, len(shown.Attempts))
+	}
+	b.expect(0, []string{"resumed from checkpoint"}, "resume", "bad", "--env-var", "FAULTY=none")
+}
+
 func TestSignalBeforeTrainingLeavesNoRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

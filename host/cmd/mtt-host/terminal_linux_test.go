@@ -13,6 +13,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A terminal that was stopped, or a pipe that nobody reads, holds up neither training nor a stop.
+func TestStderrThatNobodyReadsHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	for name, signals := range map[string]bool{"training": false, "a stop": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer read.Close()
+			size, err := unix.FcntlInt(write.Fd(), unix.F_SETPIPE_SZ, 4096)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const saves = 300 // each said in a line of some 30 bytes, together more than the pipe holds
+			steps := saves
+			if signals {
+				steps = 1000000
+			}
+			command := exec.Command(hostPath, "run", pluginPath("walk"), "--name", "r", "-S", fmt.Sprintf("steps=%d", steps),
+				"-S", "pause_us=0", "-S", "walkers=16", "--checkpoint-every", "1", "--outputs", b.outputs)
+			command.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + b.tmp}
+			command.Stderr = write
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			write.Close()
+			defer func() {
+				_ = command.Process.Kill()
+				_ = command.Wait()
+			}()
+			want := "SUCCEEDED"
+			if signals {
+				b.eventually("enough is said to fill the pipe", func() bool {
+					return exists(b.path("runs", "r", "log", "1.jsonl")) && strings.Count(b.read("runs", "r", "log", "1.jsonl"), `"saved"`) >= saves
+				})
+				if err := command.Process.Signal(syscall.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+				want = "STOPPED"
+			}
+			b.eventually("the run is "+want, func() bool {
+				return exists(b.path("runs", "r", "run.json")) && b.show("r").State == want
+			})
+			if waiting, err := unix.FcntlInt(read.Fd(), unix.F_GETPIPE_SZ, 0); err != nil || waiting != size {
+				t.Fatal("the pipe has grown, and may have held all")
+			}
+		})
+	}
+}
+
 func TestTerminalShowsProgressLine(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
