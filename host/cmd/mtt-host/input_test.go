@@ -60,14 +60,14 @@ func TestWrongInputIsRefusedWithAWayOut(t *testing.T) {
 		{2, []string{yaml, ".toml or .json"}, walk("--config", yaml)},
 
 		{2, []string{"--seed 9007199254740992", "below 2^53"}, walk("--seed", "9007199254740992")},
-		{2, []string{"--seed", "mtt-host run --help"}, walk("--seed", "-1")},
+		{2, []string{"--seed -1: want a whole number", "mtt-host run --help"}, walk("--seed", "-1")},
 		{2, []string{`"../x" cannot be the name of a run`}, walk("--name", "../x")},
 		{2, []string{"cannot be the name of a run", "1 to 54"}, walk("--name", strings.Repeat("x", 55))},
 		{2, []string{"--checkpoint-every", `"sometimes"`, "500", "30s"}, walk("--checkpoint-every", "sometimes")},
 		{2, []string{"--checkpoint-every"}, walk("--checkpoint-every", "0")},
 		{2, []string{"--keep 0", "at least 1"}, walk("--keep", "0")},
 		{2, []string{"--retries -1", "0 or more"}, walk("--retries", "-1")},
-		{2, []string{`not built for device "cuda"`, "only for go"}, walk("--device", "cuda")},
+		{2, []string{`does not name device "cuda"`, "gomlx.Devices()"}, walk("--device", "cuda")},
 		{2, []string{"--device tpu", "auto, go"}, walk("--device", "tpu")},
 		{2, []string{"--env-var X", "NAME=VALUE"}, walk("--env-var", "X")},
 		{2, []string{"--stop-grace 0s", "more than 0"}, walk("--stop-grace", "0s")},
@@ -78,8 +78,8 @@ func TestWrongInputIsRefusedWithAWayOut(t *testing.T) {
 		{2, []string{`no command "mtt-host rnu"`, "Did you mean run?"}, []string{"rnu"}},
 		{2, []string{`no command "mtt-host checkpoints lst"`, "Did you mean ls?"}, []string{"checkpoints", "lst"}},
 		{2, []string{"unknown flag: --sed", "mtt-host run --help"}, walk("--sed", "1")},
-		{2, []string{"got 0 argument(s)", "Usage: mtt-host run PLUGIN"}, []string{"run"}},
-		{2, []string{"got 2 argument(s)"}, []string{"show", "a", "b"}},
+		{2, []string{"mtt-host run needs PLUGIN", "Usage: mtt-host run PLUGIN"}, []string{"run"}},
+		{2, []string{`"b" is one argument too many`}, []string{"show", "a", "b"}},
 
 		{5, []string{"no run nosuch", "mtt-host ls"}, []string{"show", "nosuch"}},
 		{5, []string{"no run nosuch", "mtt-host ls"}, []string{"resume", "nosuch"}},
@@ -237,7 +237,7 @@ func TestOtherCodeIsAnotherRun(t *testing.T) {
 func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.env = []string{"MTT_CHECKPOINT_EVERY=5", "MTT_KEEP=2", "MTT_NAME=ignored", "MTT_SEED="}
+	b.env = []string{"MTT_CHECKPOINT_EVERY=5", "MTT_KEEP=2", "MTT_NAME=ignored", "MTT_SEED=ignored too"}
 	b.expect(0, nil, walk("--name", "a")...) // MTT_OUTPUTS is the bench's own
 	if steps := b.steps("a"); !slices.Equal(steps, []int64{20, 20}) {
 		b.Errorf("checkpoints at steps %v, want the last two: 20 and the final one", steps)
@@ -258,6 +258,28 @@ func TestSettingsComeFromTheEnvironment(t *testing.T) {
 			b.Errorf("stdout holds more than data: %v", r)
 		}
 	}
+}
+
+func TestTemporaryDirectoryIsUsedAsItIsOrRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.env = []string{"TMPDIR=t"} // relative: the bench's own, from where the command is started
+	b.expect(0, nil, walk("--name", "relative")...)
+	b.env = []string{"TMPDIR=/nowhere"}
+	b.expect(2, []string{"cannot make a temporary directory", "/nowhere", "set TMPDIR"}, walk("--name", "nowhere")...)
+	b.expect(0, nil, "ls")
+}
+
+func TestUnreadableRecordIsNamedWithAWayOut(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.expect(75, nil, "run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=killed")
+	end := b.path("runs", "bad", "attempts", "1", "end.json")
+	cut(t, end)
+	for _, args := range [][]string{{"show", "bad"}, {"resume", "bad"}} {
+		b.expect(66, []string{end + " is damaged", "Bring a good copy"}, args...)
+	}
+	b.expect(0, []string{"warning: run bad: " + end + " is damaged"}, "ls")
 }
 
 func TestJSONIsOneObjectWithItsSchema(t *testing.T) {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"strings"
 
@@ -18,11 +20,14 @@ type common struct {
 	format  string
 }
 
-const defaultOutputs = "./outputs"
-
 func (c *common) add(flags *pflag.FlagSet) {
+	c.addFormat(flags)
+	flags.StringVar(&c.outputs, "outputs", "./outputs", "directory that holds runs and checkpoints")
+}
+
+// addFormat adds what a command has that works on no outputs.
+func (c *common) addFormat(flags *pflag.FlagSet) {
 	c.flags = flags
-	flags.StringVar(&c.outputs, "outputs", defaultOutputs, "directory that holds runs and checkpoints")
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
 }
 
@@ -54,7 +59,7 @@ func (c *common) registry() (*run.Registry, error) {
 }
 
 // notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
-var notFromEnvironment = map[string]bool{"help": true, "install": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}
+var notFromEnvironment = map[string]bool{"help": true, "install": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}
 
 // fromEnvironment sets the flags that the command line does not from MTT_* variables: --outputs from MTT_OUTPUTS,
 // --checkpoint-every from MTT_CHECKPOINT_EVERY.
@@ -68,13 +73,21 @@ func fromEnvironment(command *cobra.Command) (err error) {
 		if !ok || value == "" {
 			return
 		}
-		if setErr := command.Flags().Set(flag.Name, value); setErr != nil {
-			err = exit.Errorf(exit.Usage, "%s=%s: %w", variable, value, setErr)
+		if command.Flags().Set(flag.Name, value) != nil {
+			err = exit.Errorf(exit.Usage, "%w", wrongValue(variable+"="+value, flag))
 			return
 		}
 		err = command.Flags().SetAnnotation(flag.Name, variableOf, []string{variable})
 	})
 	return err
+}
+
+// wrongValue says what a flag wants that was set to what it cannot be.
+func wrongValue(given string, flag *pflag.Flag) error {
+	want := map[string]string{
+		"uint64": "a whole number, 0 or more", "int": "a whole number", "bool": "true or false", "duration": "a duration such as 30s or 2m",
+	}[flag.Value.Type()]
+	return fmt.Errorf("%s: want %s", given, cmp.Or(want, "a "+flag.Value.Type()))
 }
 
 // variableOf is the annotation of a flag that was set from a variable: the variable's name.

@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/mtt-project/mtt/host/internal/launch"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 func newPlugin() *cobra.Command {
@@ -27,15 +30,14 @@ func newPlugin() *cobra.Command {
 func newPluginDescribe() *cobra.Command {
 	var (
 		common  common
-		options runOptions
+		options pluginOptions
 	)
 	command := &cobra.Command{
 		Use:   "describe PLUGIN",
 		Short: "Show an experiment: its configuration with the defaults, its metrics, its devices",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			registry, err := common.registry()
-			if err != nil {
+			if err := common.check(); err != nil {
 				return err
 			}
 			settings := run.DefaultOptions()
@@ -46,7 +48,7 @@ func newPluginDescribe() *cobra.Command {
 			defer release()
 			ctx, cancel := interrupts.preparing()
 			defer cancel()
-			_, description, err := launch.Install(ctx, registry, args[0], settings)
+			description, err := describe(ctx, args[0], settings)
 			if err != nil {
 				return err
 			}
@@ -56,9 +58,27 @@ func newPluginDescribe() *cobra.Command {
 			return printDescription(command, description)
 		},
 	}
-	common.add(command.Flags())
+	common.addFormat(command.Flags())
 	options.add(command.Flags())
 	return command
+}
+
+// describe asks a plugin what it is, and leaves nothing behind.
+func describe(ctx context.Context, name string, settings run.Options) (*plugin.Description, error) {
+	source, err := plugin.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := scratch.New()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	executable, err := plugin.Install(ctx, source, dir.Path)
+	if err != nil {
+		return nil, err
+	}
+	return plugin.Describe(ctx, executable, settings.Env, time.Duration(settings.StartTimeout))
 }
 
 func printDescription(command *cobra.Command, description *plugin.Description) error {
@@ -74,7 +94,7 @@ func printDescription(command *cobra.Command, description *plugin.Description) e
 		{"experiment", strings.TrimSpace(description.Name + " " + description.Version)},
 		{"summary", description.Summary},
 		{"result", strings.Join(metrics, ", ")},
-		{"devices", strings.Join(description.Devices, ", ")},
+		{"devices", cmp.Or(strings.Join(description.Devices, ", "), "go")},
 		{"exact resume", fmt.Sprint(description.ExactResume)},
 		{"checkpoints", description.CheckpointPrefix + "-*"},
 		{"sdk", description.SDKVersion},

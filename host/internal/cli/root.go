@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
@@ -80,6 +81,9 @@ func newRoot() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			err = wrongValue("--"+invalid.GetFlag().Name+" "+invalid.GetValue(), invalid.GetFlag())
+		}
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})
 	root.AddCommand(
@@ -119,11 +123,16 @@ func exactly(n int) cobra.PositionalArgs { return between(n, n) }
 // between is cobra.RangeArgs with our exit code.
 func between(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return exit.Errorf(exit.Usage, "%s: got %d argument(s)", command.CommandPath(), len(args)).
-				Hint("Usage: %s", command.UseLine())
+		var err *exit.Error
+		switch {
+		case len(args) < least:
+			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(strings.Fields(command.Use)[1+len(args):1+least], " and "))
+		case len(args) > most:
+			err = exit.Errorf(exit.Usage, "%s: %q is one argument too many", command.CommandPath(), args[most])
+		default:
+			return nil
 		}
-		return nil
+		return err.Hint("Usage: %s", command.UseLine())
 	}
 }
 

@@ -14,27 +14,36 @@ import (
 
 // runOptions are the flags that `run` and `resume` share: how a run is lived, not what it is.
 type runOptions struct {
-	flags        *pflag.FlagSet
 	device       string
 	exact        bool
 	cadence      string
 	keep         int
 	retries      int
+	stopGrace    time.Duration
+	pluginOptions
+}
+
+// pluginOptions are the flags of every command that starts a plugin.
+type pluginOptions struct {
+	flags        *pflag.FlagSet
 	env          []string
 	startTimeout time.Duration
-	stopGrace    time.Duration
+}
+
+func (o *pluginOptions) add(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringArrayVar(&o.env, "env-var", nil, "`NAME=VALUE` in the plugin's environment; may be given again")
+	flags.DurationVar(&o.startTimeout, "start-timeout", time.Duration(run.DefaultOptions().StartTimeout), "time that the plugin has to start")
 }
 
 func (o *runOptions) add(flags *pflag.FlagSet) {
-	o.flags = flags
+	o.pluginOptions.add(flags)
 	defaults := run.DefaultOptions()
 	flags.StringVar(&o.device, "device", defaults.Device, "what to train on: auto (the best there is), go, cpu or cuda")
 	flags.BoolVar(&o.exact, "exact", defaults.Exact, "refuse to go on where the run would no longer be exact; on a GPU, deterministic sums")
 	flags.StringVar(&o.cadence, "checkpoint-every", defaults.Cadence.String(), "checkpoint every so many steps (500) or so much time (30s)")
 	flags.IntVar(&o.keep, "keep", defaults.Keep, "number of newest checkpoints to keep")
 	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
-	flags.StringArrayVar(&o.env, "env-var", nil, "`NAME=VALUE` in the plugin's environment; may be given again")
-	flags.DurationVar(&o.startTimeout, "start-timeout", time.Duration(defaults.StartTimeout), "time that the plugin has to start")
 	flags.DurationVar(&o.stopGrace, "stop-grace", time.Duration(defaults.StopGrace), "time that the plugin has to save and leave when asked to stop")
 }
 
@@ -68,6 +77,16 @@ func (o *runOptions) apply(options *run.Options) error {
 		}
 		options.Retries = o.retries
 	}
+	if o.flags.Changed("stop-grace") {
+		if o.stopGrace <= 0 {
+			return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, "stop-grace"))
+		}
+		options.StopGrace = run.Duration(o.stopGrace)
+	}
+	return o.pluginOptions.apply(options)
+}
+
+func (o *pluginOptions) apply(options *run.Options) error {
 	for _, variable := range o.env {
 		name, value, ok := strings.Cut(variable, "=")
 		if !ok || name == "" {
@@ -78,16 +97,11 @@ func (o *runOptions) apply(options *run.Options) error {
 		}
 		options.Env[name] = value
 	}
-	for name, timeout := range map[string]struct {
-		given time.Duration
-		to    *run.Duration
-	}{"start-timeout": {o.startTimeout, &options.StartTimeout}, "stop-grace": {o.stopGrace, &options.StopGrace}} {
-		if o.flags.Changed(name) {
-			if timeout.given <= 0 {
-				return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, name))
-			}
-			*timeout.to = run.Duration(timeout.given)
+	if o.flags.Changed("start-timeout") {
+		if o.startTimeout <= 0 {
+			return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, "start-timeout"))
 		}
+		options.StartTimeout = run.Duration(o.startTimeout)
 	}
 	return nil
 }

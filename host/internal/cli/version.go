@@ -36,7 +36,7 @@ func newVersion() *cobra.Command {
 			return err
 		},
 	}
-	common.add(command.Flags())
+	common.addFormat(command.Flags())
 	return command
 }
 

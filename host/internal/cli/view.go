@@ -53,7 +53,7 @@ func (v *view) show(event worker.Event) {
 		v.step(event)
 	case worker.Saved:
 		v.saved = event.Time
-		v.line(fmt.Sprintf("saved step %d (%s) in %s", event.Step, sizeText(event.SizeBytes), durationText(seconds(event.Seconds))))
+		v.line(fmt.Sprintf("saved step %d (%s, %s) in %s", event.Step, event.Reason, sizeText(event.SizeBytes), durationText(seconds(event.Seconds))))
 	case worker.Printed:
 		v.line("plugin: " + event.Message)
 	case worker.FellBack, worker.Warning:

@@ -59,6 +59,10 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 		want = fromBackend(os.Getenv("GOMLX_BACKEND"))
 	}
 	if len(built) == 0 {
+		if want != Auto && want != Go {
+			return Device{}, nil, exit.Errorf(exit.Usage, "the plugin does not name device %q: it names none, and so gets %q", want, Go).
+				Hint("An experiment names its devices as Devices of its sdk.Experiment; with GoMLX they are gomlx.Devices().")
+		}
 		built = []string{Go}
 	}
 	if want != Auto {

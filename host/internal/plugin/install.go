@@ -122,7 +122,8 @@ func build(ctx context.Context, dir, output string) error {
 	reaper, _ := watch(command.Process.Pid)
 	defer reaper.release()
 	if err := command.Wait(); err != nil {
-		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(said.String(), "\n"))
+		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(said.String(), "\n")).
+			Hint("A plugin is a directory with a Go main package, for which `go build` succeeds, or an executable made from one.")
 	}
 	info, err := os.Stat(output)
 	if err != nil {

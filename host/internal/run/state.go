@@ -21,6 +21,9 @@ const (
 	Interrupted State = "INTERRUPTED" // the worker died, or its plugin was killed; goes on by run or resume
 )
 
+// Died is the cause of an attempt's end that nobody was left to record.
+const Died = "mtt-host was killed, or its machine went down"
+
 // Info is what `show`, `ls` and `run -o json` print of a run.
 type Info struct {
 	Schema     string             `json:"schema"` // mtt.run/v1
@@ -151,7 +154,7 @@ func (a Attempt) info(live bool) AttemptInfo {
 	case live:
 		info.State = Running
 	default:
-		info.Cause = "its worker died"
+		info.Cause = Died
 	}
 	return info
 }

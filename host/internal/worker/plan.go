@@ -59,7 +59,7 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 		plan.attempt = last.Number + 1
 		if last.End == nil { // we hold the lock, so its worker and its plugin are dead
 			err := w.Run.WriteEnd(last.Number, run.End{
-				State: run.Interrupted, Cause: "its worker died", Code: exit.Interrupted,
+				State: run.Interrupted, Cause: run.Died, Code: exit.Interrupted,
 				Step: max(last.Claim.ResumedStep, w.Run.LastProgress(last.Number).Step), // as far as it said
 			})
 			if err != nil {

@@ -5,25 +5,37 @@ import "time"
 // reporter turns the plugin's progress into step events.
 type reporter struct {
 	attempt *attempt
-	step    uint64
-	time    time.Time
+	seen    []sighting // of the last window, the oldest first; never empty
 }
+
+// sighting is where training was at a time.
+type sighting struct {
+	step uint64
+	time time.Time
+}
+
+// window is the time over which the speed is averaged: evaluations and checkpoints make single seconds differ.
+const window = 30 * time.Second
 
 func newReporter(a *attempt) *reporter {
 	progress, _ := a.metrics.now()
-	return &reporter{attempt: a, step: progress.Step, time: time.Now()}
+	return &reporter{attempt: a, seen: []sighting{{progress.Step, time.Now()}}}
 }
 
 // report logs where training is, if it has moved.
 func (r *reporter) report() {
 	progress, latest := r.attempt.metrics.now()
-	if progress.Step <= r.step {
+	now := sighting{progress.Step, time.Now()}
+	if now.step <= r.seen[len(r.seen)-1].step {
 		return
 	}
-	now := time.Now()
+	for len(r.seen) > 1 && now.time.Sub(r.seen[1].time) >= window {
+		r.seen = r.seen[1:]
+	}
+	first := r.seen[0]
+	r.seen = append(r.seen, now)
 	r.attempt.log.write(Event{
-		Kind: Stepped, Step: progress.Step, TotalSteps: progress.TotalSteps, Metrics: latest,
-		StepsPerSecond: float64(progress.Step-r.step) / now.Sub(r.time).Seconds(),
+		Kind: Stepped, Step: now.step, TotalSteps: progress.TotalSteps, Metrics: latest,
+		StepsPerSecond: float64(now.step-first.step) / now.time.Sub(first.time).Seconds(),
 	})
-	r.step, r.time = progress.Step, now
 }
