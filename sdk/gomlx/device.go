@@ -3,6 +3,7 @@ package gomlx
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -29,6 +30,9 @@ func Devices() (devices []string) {
 // Backend returns the GoMLX backend of a device, as run.Device names it; "auto" is the best that opens. A device that
 // is named never falls back to another one, and nothing is ever downloaded.
 func Backend(device string) (compute.Backend, error) {
+	if len(openers) == 1 {
+		fmt.Fprintln(os.Stderr, "mtt: XLA is not in this build, since it was built without cgo: it trains in pure Go only")
+	}
 	var failures []error
 	for _, o := range openers {
 		if device != o.device && device != "auto" {

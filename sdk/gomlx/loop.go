@@ -2,6 +2,7 @@ package gomlx
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -75,7 +76,7 @@ func (l Loop) step(step int64) (loss float64, err error) {
 	}
 	metrics, err := l.Trainer.TrainStep(batch)
 	if err != nil {
-		return 0, err
+		return 0, explain(err)
 	}
 	loss, err = scalar(metrics[0]) // the batch's loss, which NewTrainer puts first
 	for _, metric := range metrics {
@@ -84,6 +85,14 @@ func (l Loop) step(step int64) (loss float64, err error) {
 		}
 	}
 	return loss, err
+}
+
+// explain adds to an error of XLA's, in front of many lines of its own, what a person can do.
+func explain(err error) error {
+	if strings.Contains(err.Error(), "RESOURCE_EXHAUSTED") { // absl::StatusCode's name, which PJRT's messages begin with
+		return fmt.Errorf("the device has not enough free memory for this model and batch: make one of them smaller, or end what else uses the device: %w", err)
+	}
+	return err
 }
 
 func scalar(t *tensors.Tensor) (float64, error) {

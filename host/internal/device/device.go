@@ -3,6 +3,7 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -87,11 +88,23 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 		if err == nil {
 			return device, notes, nil
 		}
-		if name == CUDA {
-			notes = append(notes, fmt.Sprintf("the GPU is not used: %v", err))
-		}
+		notes = append(notes, without(name, err))
 	}
 	return Device{}, nil, err
+}
+
+// without says what Auto does without, and why.
+func without(name string, err error) string {
+	switch {
+	case name == CUDA && errors.Is(err, errNoPJRT):
+		return "the GPU is not used, since XLA for it is not installed: mtt-host doctor --install cuda"
+	case name == CUDA:
+		return fmt.Sprintf("the GPU is not used: %v", err)
+	case errors.Is(err, errNoPJRT):
+		return "training in pure Go, since XLA is not installed; it is faster: mtt-host doctor --install xla-cpu"
+	default:
+		return fmt.Sprintf("XLA is not used on the CPU: %v", err)
+	}
 }
 
 // fromBackend is the device that GOMLX_BACKEND names, which is as good as --device; Auto if it names none.

@@ -14,9 +14,12 @@ import (
 
 type gpu struct{ model, driver string }
 
-// hasGPU says whether the kernel shows an NVIDIA GPU, or a driver's tool that would know.
+// root is where the kernel's files are; tests have a tree of their own.
+var root = "/"
+
+// hasGPU says whether the kernel shows an NVIDIA GPU.
 func hasGPU() bool {
-	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
+	devices, _ := filepath.Glob(filepath.Join(root, "dev/nvidia[0-9]*"))
 	return len(devices) > 0
 }
 
@@ -44,7 +47,7 @@ var (
 )
 
 func procModel() string {
-	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
+	files, _ := filepath.Glob(filepath.Join(root, "proc/driver/nvidia/gpus/*/information"))
 	for _, file := range files {
 		content, _ := os.ReadFile(file)
 		if match := modelLine.FindSubmatch(content); match != nil {
@@ -55,7 +58,7 @@ func procModel() string {
 }
 
 func procDriver() string {
-	content, _ := os.ReadFile("/proc/driver/nvidia/version")
+	content, _ := os.ReadFile(filepath.Join(root, "proc/driver/nvidia/version"))
 	if match := driverLine.FindSubmatch(content); match != nil {
 		return string(match[1])
 	}

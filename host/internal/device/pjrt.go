@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,9 @@ func Site() string {
 	return filepath.Join(data, "mtt", "site")
 }
 
+// errNoPJRT says that XLA is not installed, which is no fault.
+var errNoPJRT = errors.New("there is no PJRT plugin of XLA here")
+
 // withPJRT adds the PJRT plugin to a device: one named as GoMLX wants it, from PJRT_PLUGIN_LIBRARY_PATH or
 // ~/.local/lib/go-xla, or one of a wheel, from mtt's own site directory or Python's.
 func withPJRT(d Device) (Device, error) {
@@ -47,7 +51,7 @@ func withPJRT(d Device) (Device, error) {
 		if d.Name == CUDA {
 			install = "cuda"
 		}
-		return Device{}, exit.Errorf(exit.Usage, "there is no PJRT plugin of XLA for device %q here", d.Name).
+		return Device{}, exit.Errorf(exit.Usage, "%w for device %q", errNoPJRT, d.Name).
 			Hint("Get one: mtt-host doctor --install %s. Or name the directory of one in PJRT_PLUGIN_LIBRARY_PATH.", install)
 	}
 	// A damaged library would end the plugin's process without a word that helps.
@@ -95,15 +99,16 @@ func namedDirectories() []string {
 }
 
 // siteDirectories are mtt's own and those of the python3 on PATH.
-var siteDirectories = sync.OnceValue(func() []string {
-	directories := []string{Site()}
+func siteDirectories() []string { return slices.Compact(append([]string{Site()}, pythonSites()...)) }
+
+var pythonSites = sync.OnceValue(func() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "python3", "-c", "import sysconfig; print(sysconfig.get_path('purelib')); print(sysconfig.get_path('platlib'))").Output()
-	if err == nil {
-		directories = append(directories, strings.Fields(string(out))...)
+	if err != nil {
+		return nil
 	}
-	return slices.Compact(directories)
+	return strings.Fields(string(out))
 })
 
 // nvidiaLibraries are the directories of NVIDIA's wheels that hold shared libraries.
