@@ -28,11 +28,9 @@ xla-cpu is 63 MB, cuda about 2.5 GB.`,
 				return err
 			}
 			if install != "" {
-				interrupts, release := catch(command.Context())
+				signals, release := catch(command.Context())
 				defer release()
-				ctx, cancel := interrupts.preparing()
-				defer cancel()
-				if err := doctor.Install(ctx, install, command.ErrOrStderr()); err != nil {
+				if err := doctor.Install(signals.stop, install, command.ErrOrStderr()); err != nil {
 					return err
 				}
 			}

@@ -31,6 +31,15 @@ func (c *common) addFormat(flags *pflag.FlagSet) {
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
 }
 
+// run checks the options and finds a run.
+func (c *common) run(id string) (*run.Run, error) {
+	registry, err := c.registry()
+	if err != nil {
+		return nil, err
+	}
+	return registry.Get(id)
+}
+
 // outputsText is what a command for a person to copy needs besides, to work on the same outputs; "" where it works on
 // them anyway.
 func outputsText(flags *pflag.FlagSet) string {
@@ -59,7 +68,7 @@ func (c *common) registry() (*run.Registry, error) {
 }
 
 // notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
-var notFromEnvironment = map[string]bool{"help": true, "install": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}
+var notFromEnvironment = map[string]bool{"help": true, "detach": true, "install": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}
 
 // fromEnvironment sets the flags that the command line does not from MTT_* variables: --outputs from MTT_OUTPUTS,
 // --checkpoint-every from MTT_CHECKPOINT_EVERY.

@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,11 +44,9 @@ func newPluginDescribe() *cobra.Command {
 			if err := options.apply(&settings); err != nil {
 				return err
 			}
-			interrupts, release := catch(command.Context())
+			signals, release := catch(command.Context())
 			defer release()
-			ctx, cancel := interrupts.preparing()
-			defer cancel()
-			description, err := describe(ctx, args[0], settings)
+			description, err := describe(signals.stop, args[0], settings)
 			if err != nil {
 				return err
 			}

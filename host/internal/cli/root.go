@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,9 +38,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return int(exit.OK)
 	}
+	if errors.Is(err, syscall.EPIPE) { // head, or less, has seen enough
+		return brokenPipe
+	}
 	printError(stderr, err, outputsText(command.Flags()))
 	return int(exit.Of(err))
 }
+
+// brokenPipe is what a shell makes of a program that SIGPIPE has ended.
+const brokenPipe = 128 + int(syscall.SIGPIPE)
 
 // printError prints an error once, with what to do about it. The commands in that get the outputs that this one had.
 func printError(to io.Writer, err error, outputs string) {
@@ -61,7 +65,7 @@ func printError(to io.Writer, err error, outputs string) {
 }
 
 // ofRuns finds a command that works on outputs, which is always the end of its line.
-var ofRuns = regexp.MustCompile(`mtt-host (run|resume|ls|show|checkpoints) `)
+var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|ls|show|checkpoints) `)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -87,7 +91,7 @@ func newRoot() *cobra.Command {
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newResume(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
+		newRun(), newResume(), newSupervise(), newAttach(), newLogs(), newWait(), newStop(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
 	)
 	return root
 }
@@ -134,54 +138,4 @@ func between(least, most int) cobra.PositionalArgs {
 		}
 		return err.Hint("Usage: %s", command.UseLine())
 	}
-}
-
-// interrupts turns Ctrl-C, SIGTERM and a terminal that is closed into what a run makes of them.
-type interrupts struct {
-	stop chan struct{} // closed at the first
-	now  context.Context
-}
-
-// catch takes the signals of the process until release is called.
-func catch(ctx context.Context) (i interrupts, release func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	now, cancel := context.WithCancel(ctx)
-	i = interrupts{stop: make(chan struct{}), now: now}
-	done := make(chan struct{})
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case <-signals:
-			case <-done:
-				return
-			}
-			if n == 0 {
-				close(i.stop)
-			} else {
-				cancel()
-			}
-		}
-	}()
-	return i, sync.OnceFunc(func() {
-		signal.Stop(signals)
-		close(done)
-		cancel()
-	})
-}
-
-// preparing is the context of what comes before an attempt: nothing can be lost there, so the first signal ends it.
-func (i interrupts) preparing() (context.Context, func()) {
-	ctx, cancel := context.WithCancel(i.now)
-	go func() {
-		select {
-		case <-i.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }

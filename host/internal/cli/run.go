@@ -18,6 +18,7 @@ func newRun() *cobra.Command {
 		common  common
 		options runOptions
 		request launch.Request
+		detach  bool
 	)
 	command := &cobra.Command{
 		Use:   "run PLUGIN",
@@ -35,7 +36,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			request.Plugin, request.Options = args[0], options.apply
-			return live(command, common, func(ctx context.Context, registry *run.Registry, host run.Host) (*launch.Choice, error) {
+			return live(command, common, detach, func(ctx context.Context, registry *run.Registry, host run.Host) (*launch.Choice, error) {
 				request.Host = host
 				spec, err := launch.Prepare(ctx, registry, request)
 				if err != nil {
@@ -48,6 +49,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	flags := command.Flags()
 	common.add(flags)
 	options.add(flags)
+	addDetach(flags, &detach)
 	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
 	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
@@ -61,6 +63,7 @@ func newResume() *cobra.Command {
 		common  common
 		options runOptions
 		other   string
+		detach  bool
 	)
 	command := &cobra.Command{
 		Use:   "resume RUN",
@@ -72,7 +75,7 @@ checkpoint, with the code that it began with.
 one that was left alone.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return live(command, common, func(ctx context.Context, registry *run.Registry, _ run.Host) (*launch.Choice, error) {
+			return live(command, common, detach, func(ctx context.Context, registry *run.Registry, _ run.Host) (*launch.Choice, error) {
 				return launch.Resume(ctx, registry, args[0], other, options.apply)
 			})
 		},
@@ -80,27 +83,25 @@ one that was left alone.`,
 	flags := command.Flags()
 	common.add(flags)
 	options.add(flags)
+	addDetach(flags, &detach)
 	flags.StringVar(&other, "plugin", "", "go on with the code of this `plugin`")
 	return command
 }
 
-// live chooses a run, lives it until it has ended, and prints it.
-func live(command *cobra.Command, common common, choose func(context.Context, *run.Registry, run.Host) (*launch.Choice, error)) error {
+// live chooses a run, lives it until it has ended, or has a process of its own do so, and prints it.
+func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *run.Registry, run.Host) (*launch.Choice, error)) error {
 	registry, err := common.registry()
 	if err != nil {
 		return err
 	}
-	interrupts, release := catch(command.Context())
+	signals, release := catch(command.Context())
 	defer release()
 	host, err := thisHost()
 	if err != nil {
 		return err
 	}
-	preparing, prepared := interrupts.preparing()
-	choice, err := choose(preparing, registry, host)
-	interrupted := preparing.Err() != nil
-	prepared()
-	if interrupted {
+	choice, err := choose(signals.stop, registry, host)
+	if signals.stop.Err() != nil {
 		if choice != nil {
 			choice.Run.Unlock()
 		}
@@ -114,14 +115,42 @@ func live(command *cobra.Command, common common, choose func(context.Context, *r
 	if choice.Note != "" {
 		view.say(choice.Note)
 	}
-	if !choice.Finished {
-		worker := &worker.Worker{Run: choice.Run, Stop: interrupts.stop, Host: host, Emit: view.show}
-		_, err = supervise.Run(interrupts.now, worker)
+	switch {
+	case choice.Finished:
+	case detach:
+		if err := detached(signals.stop, choice.Run); err != nil {
+			return err
+		}
+		return announce(command, common, view, choice.Run)
+	default:
+		_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: choice.Run, Host: host, Emit: view.show})
 	}
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
 	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped
 	view.end()
 	return summarize(command, common, view, choice.Run, err)
+}
+
+// announce prints a run that a process of its own lives.
+func announce(command *cobra.Command, common common, view *view, begun *run.Run) error {
+	outputs := outputsText(command.Flags())
+	for _, line := range [][2]string{
+		{"watch", "mtt-host attach " + begun.ID + outputs},
+		{"wait", "mtt-host wait " + begun.ID + outputs},
+		{"stop", "mtt-host stop " + begun.ID + outputs},
+	} {
+		view.line(fmt.Sprintf("  %-12s %s", line[0], line[1]))
+	}
+	view.end()
+	if !common.json() {
+		_, err := fmt.Fprintln(command.OutOrStdout(), begun.ID)
+		return err
+	}
+	info, err := begun.Info()
+	if err != nil {
+		return err
+	}
+	return printJSON(command.OutOrStdout(), info)
 }
 
 // summarize prints the run as it ended; err is how.

@@ -14,12 +14,12 @@ import (
 
 // runOptions are the flags that `run` and `resume` share: how a run is lived, not what it is.
 type runOptions struct {
-	device       string
-	exact        bool
-	cadence      string
-	keep         int
-	retries      int
-	stopGrace    time.Duration
+	device    string
+	exact     bool
+	cadence   string
+	keep      int
+	retries   int
+	stopGrace time.Duration
 	pluginOptions
 }
 

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/run"
-	"github.com/mtt-project/mtt/host/internal/worker"
 )
 
 // plainEvery is how often progress is a line where there is no terminal to keep one line on.
@@ -45,33 +45,60 @@ func (v *view) say(line string) {
 }
 
 // show renders one event.
-func (v *view) show(event worker.Event) {
+func (v *view) show(event eventlog.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch event.Kind {
-	case worker.Stepped:
+	case eventlog.Stepped:
 		v.step(event)
-	case worker.Saved:
+	case eventlog.Saved:
 		v.saved = event.Time
-		v.line(fmt.Sprintf("saved step %d (%s, %s) in %s", event.Step, event.Reason, sizeText(event.SizeBytes), durationText(seconds(event.Seconds))))
-	case worker.Printed:
-		v.line("plugin: " + event.Message)
-	case worker.FellBack, worker.Warning:
-		v.line("warning: " + event.Message)
-	case worker.Ended:
+		v.line(eventText(event))
+	case eventlog.Ended:
 		v.ended = event.Message // the command itself says how the last attempt ended
-	case worker.Started, worker.Retrying:
+	case eventlog.Started, eventlog.Retrying:
 		if v.ended != "" {
 			v.line(v.ended)
 			v.ended = ""
 		}
-		v.line(event.Message)
+		v.line(eventText(event))
 	default:
-		v.line(event.Message)
+		v.line(eventText(event))
 	}
 }
 
-func (v *view) step(event worker.Event) {
+func (v *view) step(event eventlog.Event) {
+	text := progressText(event)
+	if !v.saved.IsZero() {
+		text += " · checkpoint " + durationText(event.Time.Sub(v.saved)) + " old"
+	}
+	if v.terminal >= 0 {
+		v.redraw(text)
+		return
+	}
+	if time.Since(v.printed) >= plainEvery {
+		v.printed = time.Now()
+		fmt.Fprintln(v.to, text)
+	}
+}
+
+// eventText is an event as a line.
+func eventText(event eventlog.Event) string {
+	switch event.Kind {
+	case eventlog.Stepped:
+		return progressText(event)
+	case eventlog.Saved:
+		return fmt.Sprintf("saved step %d (%s, %s) in %s", event.Step, event.Reason, sizeText(event.SizeBytes), durationText(seconds(event.Seconds)))
+	case eventlog.Printed:
+		return "plugin: " + event.Message
+	case eventlog.FellBack, eventlog.Warning:
+		return "warning: " + event.Message
+	default:
+		return event.Message
+	}
+}
+
+func progressText(event eventlog.Event) string {
 	parts := []string{fmt.Sprintf("step %d", event.Step)}
 	if event.TotalSteps > 0 {
 		parts[0] = fmt.Sprintf("step %d/%d (%d%%)", event.Step, event.TotalSteps, 100*event.Step/event.TotalSteps)
@@ -86,18 +113,7 @@ func (v *view) step(event worker.Event) {
 	if len(event.Metrics) > 0 {
 		parts = append(parts, metricsText(event.Metrics))
 	}
-	if !v.saved.IsZero() {
-		parts = append(parts, "checkpoint "+durationText(event.Time.Sub(v.saved))+" old")
-	}
-	text := strings.Join(parts, " · ")
-	if v.terminal >= 0 {
-		v.redraw(text)
-		return
-	}
-	if time.Since(v.printed) >= plainEvery {
-		v.printed = time.Now()
-		fmt.Fprintln(v.to, text)
-	}
+	return strings.Join(parts, " · ")
 }
 
 const eraseLine = "\r\x1b[K"

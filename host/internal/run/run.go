@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,6 +42,12 @@ func (r *Run) LogFile(n int) string {
 	return filepath.Join(r.logDir(), strconv.Itoa(n)+".jsonl")
 }
 
+// SupervisorLog is where a detached supervisor's own last words go.
+func (r *Run) SupervisorLog() string { return filepath.Join(r.logDir(), "supervisor.log") }
+
+// Outputs is the directory of the volume that the run is on.
+func (r *Run) Outputs() string { return r.registry.root }
+
 func (r *Run) logDir() string { return filepath.Join(r.Dir(), "log") }
 
 // How long Lock waits for another holder: a reader that looks at the state holds the lock for microseconds, and the
@@ -66,6 +73,19 @@ func (r *Run) Lock(ctx context.Context) error {
 		r.Unlock()
 	}
 	return err
+}
+
+// Inherit returns the run with a lock that another process has taken and handed down.
+func (r *Registry) Inherit(id string, lock *os.File) (*Run, error) {
+	run, err := r.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // which it holds already
+		return nil, fmt.Errorf("the lock of run %s was not handed down: %w", id, err)
+	}
+	run.lock = lock
+	return run, nil
 }
 
 func (r *Run) acquire(ctx context.Context) error {
@@ -198,14 +218,17 @@ func (r *Run) Adopt(spec *Spec) {
 	r.Spec, r.adopted = spec, true
 }
 
-// Reopen readies the run for its next attempt: what it has adopted is written, and the result of a FAILED one moves to
-// the attempt that failed.
+// Reopen readies the run for its next attempt: what it has adopted is written, a request to stop that was followed is
+// removed, and the result of a FAILED one moves to the attempt that failed.
 func (r *Run) Reopen() error {
 	if r.adopted {
 		if err := replace(r.specFile(), r.Spec); err != nil {
 			return err
 		}
 		r.adopted = false
+	}
+	if err := os.Remove(r.stopFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	result, err := r.Result()
 	if err != nil || result == nil {

@@ -15,6 +15,7 @@ const (
 	Starting    State = "STARTING"    // an attempt is claimed and does not train yet
 	Running     State = "RUNNING"     // an attempt trains
 	Recovering  State = "RECOVERING"  // the next attempt is about to be claimed
+	Stopping    State = "STOPPING"    // asked to stop, and has not ended yet
 	Succeeded   State = "SUCCEEDED"   // ended with a result
 	Failed      State = "FAILED"      // ended for good, through the experiment's fault
 	Stopped     State = "STOPPED"     // asked to stop; goes on by run or resume
@@ -73,11 +74,15 @@ func (r *Run) Info() (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	request, err := r.StopRequest()
+	if err != nil {
+		return nil, err
+	}
 	info := &Info{
 		Schema:     "mtt.run/v1",
 		RunID:      r.ID,
 		Experiment: r.Spec.Experiment,
-		State:      stateOf(attempts, result, live),
+		State:      stateOf(attempts, result, live, request != nil),
 		Config:     r.Spec.Config,
 		Seed:       r.Spec.Seed,
 		Device:     r.Spec.Options.Device,
@@ -112,9 +117,12 @@ func (r *Run) Info() (*Info, error) {
 	return info, nil
 }
 
-func stateOf(attempts []Attempt, result *Result, live bool) State {
+func stateOf(attempts []Attempt, result *Result, live, asked bool) State {
 	if result != nil {
 		return result.State
+	}
+	if live && asked {
+		return Stopping
 	}
 	if len(attempts) == 0 {
 		if live {

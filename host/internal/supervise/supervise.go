@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/worker"
@@ -20,11 +21,15 @@ const (
 // Run lives attempts until one succeeds, is stopped, or fails with no retry left. An attempt that failed after it had
 // committed a newer checkpoint uses no retry up. The error carries the exit code of the run; the run itself is ended
 // for good only where it SUCCEEDED or FAILED.
-func Run(ctx context.Context, w *worker.Worker) (worker.Outcome, error) {
+//
+// The contexts are those of Worker.Attempt; a request in stop.json is as good as either.
+func Run(ctx, stop context.Context, w *worker.Worker) (worker.Outcome, error) {
+	ctx, stop, release := requests(ctx, stop, w.Run)
+	defer release()
 	allowed := w.Run.Spec.Options.Retries
 	delay := firstDelay
 	for used := 0; ; {
-		outcome, err := w.Attempt(ctx)
+		outcome, err := w.Attempt(ctx, stop)
 		if err != nil {
 			return outcome, err
 		}
@@ -33,28 +38,32 @@ func Run(ctx context.Context, w *worker.Worker) (worker.Outcome, error) {
 		} else {
 			used++
 		}
-		if allowed == 0 || used > allowed || !retryable(outcome) || isClosed(w.Stop) {
+		if allowed == 0 || used > allowed || !retryable(outcome) || stop.Err() != nil {
 			return outcome, conclude(w.Run, outcome)
 		}
-		w.Emit(worker.Event{Time: time.Now(), Kind: worker.Retrying, Message: fmt.Sprintf("the next attempt begins in %s", delay)})
-		if !wait(ctx, w.Stop, delay) {
-			outcome.State = run.Stopped
-			outcome.Err = exit.Errorf(exit.Signalled, "stopped on request, before another attempt; the last one: %w", outcome.Err)
+		if err := say(w, outcome.Attempt, fmt.Sprintf("the next attempt begins in %s", delay)); err != nil {
+			return outcome, err
+		}
+		select {
+		case <-time.After(delay):
+		case <-stop.Done():
+			cause := context.Cause(stop)
+			outcome.State, outcome.Err = run.Stopped, exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err)
 			return outcome, outcome.Err
 		}
 		delay = min(2*delay, lastDelay)
 	}
 }
 
-// wait returns false if it was ended before d was over.
-func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-stop:
-	case <-ctx.Done():
+// say logs what comes between two attempts behind the first of them.
+func say(w *worker.Worker, attempt int, message string) error {
+	log, err := eventlog.Open(w.Run.LogFile(attempt), attempt, w.Emit)
+	if err != nil {
+		return err
 	}
-	return false
+	defer log.Close()
+	log.Say(eventlog.Retrying, "%s", message)
+	return nil
 }
 
 // retryable says whether another attempt could end otherwise: not if the run has its result or was stopped, and not if
@@ -68,25 +77,12 @@ func conclude(r *run.Run, outcome worker.Outcome) error {
 	if outcome.State != run.Failed {
 		return outcome.Err
 	}
-	attempts, err := r.Attempts()
-	if err != nil {
-		return err
-	}
-	err = r.Finish(run.Result{
+	err := r.Finish(run.Result{
 		State: run.Failed, Error: outcome.Err.Error(), Code: exit.Of(outcome.Err),
-		Step: outcome.Step, Attempt: attempts[len(attempts)-1].Number,
+		Step: outcome.Step, Attempt: outcome.Attempt,
 	})
 	if err != nil {
 		return err
 	}
 	return outcome.Err
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/scratch"
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
@@ -15,7 +16,7 @@ import (
 type attempt struct {
 	run         *run.Run
 	number      int
-	log         *eventLog
+	log         *eventlog.Writer
 	scratch     *scratch.Dir
 	output      string
 	sockets     string
@@ -32,7 +33,7 @@ type attempt struct {
 }
 
 // open makes everything that the plugin needs before it starts.
-func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
+func (w *Worker) open(plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
 	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (w *Worker) open(plan *plan, log *eventLog) (_ *attempt, err error) {
 		return nil, outputs(err)
 	}
 	if damage := a.events.Warning(); damage != nil {
-		log.say(Warning, "part of the curves is lost: %v", damage)
+		log.Say(eventlog.Warning, "part of the curves is lost: %v", damage)
 	}
 	a.metrics = newMetricService(a.events, plan.resume, a.fail)
 	a.checkpoints = &checkpointService{
@@ -87,7 +88,7 @@ func (a *attempt) keepFiles() error {
 	for _, passed := range unreadable {
 		if said := passed.Error(); !a.warned[said] {
 			a.warned[said] = true
-			a.log.say(Warning, "an output file is not kept: %v", passed)
+			a.log.Say(eventlog.Warning, "an output file is not kept: %v", passed)
 		}
 	}
 	return err
@@ -97,7 +98,7 @@ func (a *attempt) keepFiles() error {
 func (a *attempt) close() error {
 	err := errors.Join(a.keepFiles(), a.events.Close())
 	if scratchErr := a.scratch.Close(); scratchErr != nil {
-		a.log.say(Warning, "temporary files were not removed: %v", scratchErr)
+		a.log.Say(eventlog.Warning, "temporary files were not removed: %v", scratchErr)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
@@ -31,7 +32,7 @@ type checkpointService struct {
 	resumed   *checkpoint.Manifest
 	metrics   *metricService
 	keepFiles func() error // copies the output directory to the volume
-	log       *eventLog
+	log       *eventlog.Writer
 	fail      func(error) // records a failure of the volume, which is not the plugin's
 
 	saving sync.Mutex                          // held by the one save that may run
@@ -50,8 +51,8 @@ func (s *checkpointService) SaveCheckpoint(stream grpc.ClientStreamingServer[exp
 		return s.refuse(err)
 	}
 	s.last.Store(manifest)
-	s.log.write(Event{
-		Kind: Saved, Step: manifest.Step, Checkpoint: manifest.ID, Reason: string(manifest.Reason),
+	s.log.Write(eventlog.Event{
+		Kind: eventlog.Saved, Step: manifest.Step, Checkpoint: manifest.ID, Reason: string(manifest.Reason),
 		SizeBytes: manifest.Size(), Seconds: time.Since(began).Seconds(),
 		Message: fmt.Sprintf("saved checkpoint %s (%s)", manifest.ID, manifest.Reason),
 	})
@@ -167,7 +168,7 @@ func (s *checkpointService) prune(ctx context.Context) {
 		_, err = checkpoint.Prune(ctx, s.store, s.policy, s.attempt, checkpoint.Lineage(s.claims, entries))
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.say(Warning, "old checkpoints were not removed: %v", err)
+		s.log.Say(eventlog.Warning, "old checkpoints were not removed: %v", err)
 	}
 }
 

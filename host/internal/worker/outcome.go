@@ -16,10 +16,12 @@ import (
 
 // Outcome is how an attempt ended.
 type Outcome struct {
-	State  run.State // SUCCEEDED, FAILED, STOPPED or INTERRUPTED
-	Err    error     // nil if SUCCEEDED; carries the exit code
-	Step   uint64
-	Result checkpoint.Metrics
+	State run.State // SUCCEEDED, FAILED, STOPPED or INTERRUPTED
+	Err   error     // nil if SUCCEEDED; carries the exit code
+	// Attempt is the number of the attempt that ended so.
+	Attempt int
+	Step    uint64
+	Result  checkpoint.Metrics
 	// Progressed says that the attempt committed a checkpoint newer than the one it resumed from.
 	Progressed bool
 }
@@ -29,7 +31,7 @@ type ending struct {
 	response *experimentv1.TrainResponse // nil if err is set
 	err      error                       // of the call
 	volume   error                       // the first failure of the volume
-	asked    bool                        // the attempt was asked to end
+	asked    error                       // why the attempt was asked to end; nil if it was not
 	cut      bool                        // it did not in time, or was ended at once
 	last     *checkpoint.Manifest        // the newest that the attempt saved; nil for none
 }
@@ -40,9 +42,9 @@ func (e ending) outcome() Outcome {
 	switch {
 	case e.volume != nil:
 		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
-			Hint("Make room, or mend the file system, and go on with: mtt-host resume RUN. What was saved before is whole.")}
+			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
 	case e.cut:
-		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Signalled, "the plugin was ended before it had left by itself")}
+		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself")}
 	case e.err != nil:
 		return failed(e.err)
 	}
@@ -50,10 +52,10 @@ func (e ending) outcome() Outcome {
 	case experimentv1.Outcome_OUTCOME_FINISHED:
 		return e.finished()
 	case experimentv1.Outcome_OUTCOME_STOPPED:
-		if !e.asked {
+		if e.asked == nil {
 			return protocolBroken("it stopped without having been asked to")
 		}
-		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Signalled, "stopped on request")}
+		return Outcome{State: run.Stopped, Err: e.asked}
 	case experimentv1.Outcome_OUTCOME_FAILED:
 		return Outcome{State: run.Failed, Err: exit.Errorf(exit.TrainFailed, "the experiment failed: %s", e.response.GetFailure().GetMessage())}
 	case experimentv1.Outcome_OUTCOME_PANICKED:

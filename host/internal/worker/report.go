@@ -1,6 +1,10 @@
 package worker
 
-import "time"
+import (
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+)
 
 // reporter turns the plugin's progress into step events.
 type reporter struct {
@@ -34,8 +38,8 @@ func (r *reporter) report() {
 	}
 	first := r.seen[0]
 	r.seen = append(r.seen, now)
-	r.attempt.log.write(Event{
-		Kind: Stepped, Step: now.step, TotalSteps: progress.TotalSteps, Metrics: latest,
+	r.attempt.log.Write(eventlog.Event{
+		Kind: eventlog.Stepped, Step: now.step, TotalSteps: progress.TotalSteps, Metrics: latest,
 		StepsPerSecond: float64(now.step-first.step) / now.time.Sub(first.time).Seconds(),
 	})
 }

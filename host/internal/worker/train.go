@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
@@ -25,10 +26,10 @@ const (
 )
 
 // train starts the plugin and sees Train to its end. The plugin has ended when it returns.
-func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) ending {
+func (a *attempt) train(ctx, stop context.Context, plan *plan) ending {
 	plugin, err := a.start(ctx, plan)
 	if err != nil {
-		return ending{err: err, cut: ctx.Err() != nil}
+		return ending{err: err, asked: asked(stop), cut: ctx.Err() != nil}
 	}
 	call, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -42,7 +43,7 @@ func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) e
 		}
 		returned <- ending{response: response, err: err}
 	}()
-	end := a.watch(ctx, plugin, stop, returned, cancel)
+	end := a.watch(ctx, stop, plugin, returned, cancel)
 	plugin.Kill()
 	a.checkpoints.settle()
 	a.mu.Lock()
@@ -54,9 +55,9 @@ func (a *attempt) train(ctx context.Context, plan *plan, stop <-chan struct{}) e
 
 // watch waits until Train has returned, and on the way down gives the plugin less and less: Stop, then the cancellation
 // of Train, then Kill.
-func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan struct{}, returned <-chan ending, cancel func()) ending {
+func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, returned <-chan ending, cancel func()) ending {
 	var (
-		asked    bool
+		stopping = stop.Done()
 		failed   = (<-chan struct{})(a.failed)
 		deadline deadline
 		report   = time.NewTicker(reportEvery)
@@ -67,35 +68,43 @@ func (a *attempt) watch(ctx context.Context, plugin *plugin.Plugin, stop <-chan 
 		select {
 		case end := <-returned:
 			reporter.report()
-			end.asked = asked
+			end.asked = asked(stop)
 			return end
 		case <-report.C:
 			reporter.report()
-			if asked {
+			if stopping == nil {
 				a.askToStop(plugin)
 			}
-		case <-stop:
-			stop, asked = nil, true
+		case <-stopping:
+			stopping = nil
 			grace := time.Duration(a.run.Spec.Options.StopGrace)
 			deadline.within(grace)
-			a.log.say(Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
+			a.log.Say(eventlog.Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
 			a.askToStop(plugin)
 		case <-failed:
 			failed = nil
 			deadline.within(failedGrace)
 		case <-deadline.passed:
 			cancel()
-			a.log.say(Warning, "the plugin did not return from Train in time")
+			a.log.Say(eventlog.Warning, "the plugin did not return from Train in time")
 			select {
 			case <-plugin.Done():
 			case <-time.After(cancelGrace):
 			case <-ctx.Done():
 			}
-			return ending{asked: asked, cut: true}
+			return ending{asked: asked(stop), cut: true}
 		case <-ctx.Done():
-			return ending{asked: true, cut: true}
+			return ending{asked: asked(stop), cut: true}
 		}
 	}
+}
+
+// asked is why the attempt was asked to end; nil if it was not.
+func asked(stop context.Context) error {
+	if stop.Err() == nil {
+		return nil
+	}
+	return context.Cause(stop)
 }
 
 // deadline is when the plugin must have returned. It can only come nearer.
@@ -132,7 +141,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
 		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
-		Output:  func(line string) { a.log.write(Event{Kind: Printed, Message: line}) },
+		Output:  func(line string) { a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line}) },
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +155,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		started.Kill()
 		return nil, outputs(err)
 	}
-	a.log.write(Event{Kind: Started, Step: plan.step(), Message: a.beginning(plan)})
+	a.log.Write(eventlog.Event{Kind: eventlog.Started, Step: plan.step(), Message: a.beginning(plan)})
 	return started, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -13,15 +14,16 @@ import (
 // Worker runs attempts of one run, whose lock the caller holds.
 type Worker struct {
 	Run  *run.Run
-	Stop <-chan struct{} // closed to ask for a checkpoint and a clean end
 	Host run.Host
-	Emit func(Event) // gets the events of the attempt as they are logged, one at a time; it must not block
+	Emit func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
 }
 
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
-// the attempt itself went is the outcome. A run that needs no further step ends without an attempt. When ctx is
-// cancelled the attempt ends at once, without a checkpoint.
-func (w *Worker) Attempt(ctx context.Context) (Outcome, error) {
+// the attempt itself went is the outcome. A run that needs no further step ends without an attempt.
+//
+// When stop is cancelled, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
+// When ctx is cancelled, it ends at once, without one.
+func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	plan, err := w.plan(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -30,12 +32,13 @@ func (w *Worker) Attempt(ctx context.Context) (Outcome, error) {
 		return Outcome{}, outputs(err)
 	}
 	if plan.finished() {
-		return w.conclude(plan.attempt-1, Outcome{State: run.Succeeded, Step: plan.resume.Step, Result: plan.resume.Result})
+		return w.conclude(plan.attempt-1, Outcome{State: run.Succeeded, Attempt: plan.attempt - 1, Step: plan.resume.Step, Result: plan.resume.Result})
 	}
 	if err := w.claim(plan); err != nil {
 		return Outcome{}, err
 	}
-	outcome := w.live(ctx, plan)
+	outcome := w.live(ctx, stop, plan)
+	outcome.Attempt = plan.attempt
 	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished"}
 	if outcome.Err != nil {
 		end.Cause = outcome.Err.Error()
@@ -62,33 +65,33 @@ func (w *Worker) conclude(attempt int, outcome Outcome) (Outcome, error) {
 }
 
 // live is the attempt itself. Everything that it starts has ended when it returns.
-func (w *Worker) live(ctx context.Context, plan *plan) (outcome Outcome) {
+func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 	outcome = Outcome{State: run.Interrupted, Step: plan.step()}
-	log, err := openLog(w.Run.LogFile(plan.attempt), plan.attempt, w.Emit)
+	log, err := eventlog.Open(w.Run.LogFile(plan.attempt), plan.attempt, w.Emit)
 	if err != nil {
 		outcome.Err = outputs(err)
 		return outcome
 	}
-	defer log.close()
+	defer log.Close()
 	for _, skipped := range plan.skipped {
-		log.write(Event{Kind: FellBack, Checkpoint: skipped.ID, Message: fmt.Sprintf("skipped a bad checkpoint and fell back to the one before: %v", skipped.Err)})
+		log.Write(eventlog.Event{Kind: eventlog.FellBack, Checkpoint: skipped.ID, Message: fmt.Sprintf("skipped a bad checkpoint and fell back to the one before: %v", skipped.Err)})
 	}
 	for _, warning := range plan.warnings {
-		log.say(Warning, "%s", warning)
+		log.Say(eventlog.Warning, "%s", warning)
 	}
 	defer func() {
-		event := Event{Kind: Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}
+		event := eventlog.Event{Kind: eventlog.Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}
 		if outcome.Err != nil {
 			event.Message = fmt.Sprintf("attempt %s: %v", outcome.State, outcome.Err)
 		}
-		log.write(event)
+		log.Write(event)
 	}()
 	attempt, err := w.open(plan, log)
 	if err != nil {
 		outcome.Err = err
 		return outcome
 	}
-	ending := attempt.train(ctx, plan, w.Stop)
+	ending := attempt.train(ctx, stop, plan)
 	if err := attempt.close(); err != nil && ending.volume == nil {
 		ending.volume = err
 	}

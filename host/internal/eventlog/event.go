@@ -1,4 +1,6 @@
-package worker
+// Package eventlog is the log of an attempt, log/<n>.jsonl: what its worker did and what its plugin printed, one JSON
+// object a line. A terminal shows a run by rendering these, whether the run is its own child or somewhere else.
+package eventlog
 
 import (
 	"time"
@@ -18,11 +20,10 @@ const (
 	Warning  Kind = "warning"  // something a person should know
 	Printed  Kind = "plugin"   // a line that the plugin printed
 	Ended    Kind = "ended"    // the attempt is over
-	Retrying Kind = "retrying" // another attempt will follow; it is in no attempt's log
+	Retrying Kind = "retrying" // another attempt will follow
 )
 
-// Event is a line of an attempt's log, log/<n>.jsonl. A terminal shows a run by rendering these, whether the run is
-// its own child or somewhere else.
+// Event is a line of an attempt's log.
 type Event struct {
 	Schema  string    `json:"schema"` // mtt.event/v1
 	Time    time.Time `json:"time"`

@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// attached is how much of what a run has said before is shown to one who attaches.
+const attached = 10
+
+func newAttach() *cobra.Command {
+	var common common
+	command := &cobra.Command{
+		Use:   "attach RUN",
+		Short: "Watch a run as if it had been started here; Ctrl-C leaves it alone",
+		Args:  exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			watched, err := common.run(args[0])
+			if err != nil {
+				return err
+			}
+			signals, release := catch(command.Context())
+			defer release()
+			view := newView(command.ErrOrStderr())
+			for event, err := range watched.Events(signals.stop, attached, true) {
+				if err != nil {
+					return err
+				}
+				view.show(event)
+			}
+			interrupted := signals.stop.Err() != nil
+			release()
+			view.end()
+			if live, err := watched.Live(); err != nil {
+				return err
+			} else if interrupted && live {
+				return exit.Errorf(exit.Signalled, "left run %s, which goes on", watched.ID).
+					Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", watched.ID, watched.ID)
+			}
+			return summarize(command, common, view, watched, endOf(watched))
+		},
+	}
+	common.add(command.Flags())
+	return command
+}
+
+func newLogs() *cobra.Command {
+	var (
+		common common
+		follow bool
+		last   int
+		since  string
+	)
+	command := &cobra.Command{
+		Use:   "logs RUN",
+		Short: "Print what a run's worker did and what its plugin printed",
+		Args:  exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			logged, err := common.run(args[0])
+			if err != nil {
+				return err
+			}
+			from, err := parseSince(since, time.Now())
+			if err != nil {
+				return err
+			}
+			signals, release := catch(command.Context())
+			defer release()
+			for event, err := range logged.Events(signals.stop, last, follow) {
+				if err != nil {
+					return err
+				}
+				if event.Time.Before(from) {
+					continue
+				}
+				if err := printEvent(command, common, event); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	common.add(command.Flags())
+	flags := command.Flags()
+	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until the run has ended")
+	flags.IntVarP(&last, "lines", "n", run.All, "begin with so many of the last lines; -1: all")
+	flags.StringVar(&since, "since", "", "begin there: so long ago (10m), or a time (2026-01-02T15:04:05Z)")
+	return command
+}
+
+func printEvent(command *cobra.Command, common common, event eventlog.Event) error {
+	if common.json() {
+		return json.NewEncoder(command.OutOrStdout()).Encode(event)
+	}
+	_, err := fmt.Fprintf(command.OutOrStdout(), "%s #%d  %s\n", event.Time.Local().Format(time.DateTime), event.Attempt, eventText(event))
+	return err
+}
+
+func parseSince(since string, now time.Time) (time.Time, error) {
+	if since == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(since); err == nil {
+		return now.Add(-ago), nil
+	}
+	at, err := time.Parse(time.RFC3339, since)
+	if err != nil {
+		return time.Time{}, exit.Errorf(exit.Usage, "--since %s: want a duration such as 10m, or a time such as 2026-01-02T15:04:05Z", since)
+	}
+	return at, nil
+}
+
+func newWait() *cobra.Command {
+	var common common
+	command := &cobra.Command{
+		Use:   "wait RUN...",
+		Short: "Wait until runs have ended, and exit as the first of them that did not succeed",
+		Args:  between(1, 1000),
+		RunE: func(command *cobra.Command, args []string) error {
+			signals, release := catch(command.Context())
+			defer release()
+			var (
+				infos []*run.Info
+				first error
+			)
+			for _, id := range args {
+				waited, err := common.run(id)
+				if err != nil {
+					return err
+				}
+				if err := untilEnd(signals.stop, waited); err != nil {
+					return err
+				}
+				info, err := waited.Info()
+				if err != nil {
+					return err
+				}
+				infos = append(infos, info)
+				if !common.json() {
+					fmt.Fprintln(command.OutOrStdout(), resultText(info))
+				}
+				if err := endOf(waited); first == nil {
+					first = err
+				}
+			}
+			if common.json() {
+				if err := printList(command.OutOrStdout(), infos); err != nil {
+					return err
+				}
+			}
+			return first
+		},
+	}
+	common.add(command.Flags())
+	return command
+}
+
+// endPolling is how often it is looked whether a run is still live.
+const endPolling = 100 * time.Millisecond
+
+// untilEnd waits until nobody lives the run any more.
+func untilEnd(ctx context.Context, r *run.Run) error {
+	for {
+		live, err := r.Live()
+		if err != nil || !live {
+			return err
+		}
+		select {
+		case <-time.After(endPolling):
+		case <-ctx.Done():
+			return exit.Errorf(exit.Signalled, "run %s goes on", r.ID)
+		}
+	}
+}
+
+// endOf is the error that a run which is not live has ended with; nil if it has succeeded.
+func endOf(r *run.Run) error {
+	info, err := r.Info()
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.State == run.Succeeded:
+		return nil
+	case info.ExitCode == nil: // nobody was left to record it
+		return exit.Errorf(exit.Interrupted, "run %s is %s: %s", r.ID, info.State, run.Died)
+	default:
+		return exit.Errorf(*info.ExitCode, "run %s is %s: %s", r.ID, info.State, info.Error)
+	}
+}
+
+func newStop() *cobra.Command {
+	var (
+		common common
+		now    bool
+	)
+	command := &cobra.Command{
+		Use:   "stop RUN",
+		Short: "Have a run save a checkpoint and end, and wait until it has",
+		Args:  exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			stopped, err := common.run(args[0])
+			if err != nil {
+				return err
+			}
+			signals, release := catch(command.Context())
+			defer release()
+			if err := stop(signals.stop, stopped, now); err != nil {
+				return err
+			}
+			info, err := stopped.Info()
+			if err != nil {
+				return err
+			}
+			if common.json() {
+				return printJSON(command.OutOrStdout(), info)
+			}
+			_, err = fmt.Fprintf(command.OutOrStdout(), "%s %s at step %s\n", info.RunID, info.State, stepText(info))
+			return err
+		},
+	}
+	common.add(command.Flags())
+	command.Flags().BoolVar(&now, "now", false, "end it at once, without a checkpoint")
+	return command
+}
+
+// stop asks until the run has ended: a request that comes between two lives of a run is lost with the first.
+func stop(ctx context.Context, r *run.Run, now bool) error {
+	for {
+		live, err := r.Live()
+		if err != nil || !live {
+			return err
+		}
+		request, err := r.StopRequest()
+		if err != nil {
+			return err
+		}
+		if request == nil || now && !request.Now {
+			if err := r.AskToStop(now); err != nil {
+				return exit.Errorf(exit.Usage, "%w", err)
+			}
+		}
+		select {
+		case <-time.After(endPolling):
+		case <-ctx.Done():
+			return exit.Errorf(exit.Signalled, "run %s was asked to stop, and has not ended yet", r.ID)
+		}
+	}
+}

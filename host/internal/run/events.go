@@ -1,0 +1,85 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+)
+
+// followPolling is how often a log that is followed is read: often enough for a person.
+const followPolling = 100 * time.Millisecond
+
+// All asks Events for all that was logged.
+const All = -1
+
+// Events yields what the attempts of the run have logged, in order: the last ones of what is there, and with follow what
+// comes, until the run has ended or ctx is cancelled.
+func (r *Run) Events(ctx context.Context, last int, follow bool) iter.Seq2[eventlog.Event, error] {
+	return func(yield func(eventlog.Event, error) bool) {
+		history := []eventlog.Event{} // what is there; nil once it was yielded
+		take := func(events []eventlog.Event) bool {
+			if history != nil {
+				history = append(history, events...)
+				if last != All {
+					history = history[max(0, len(history)-last):]
+				}
+				return true
+			}
+			for _, event := range events {
+				if !yield(event, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for n := 1; ; n++ {
+			more, err := r.attemptEvents(ctx, n, follow, take, func() bool {
+				events := history
+				history = nil
+				return take(events)
+			})
+			if err != nil {
+				yield(eventlog.Event{}, err)
+			}
+			if err != nil || !more {
+				return
+			}
+		}
+	}
+}
+
+// attemptEvents hands the events of attempt n to take, and says whether there is another attempt behind it. caughtUp is
+// called when what was there of the newest attempt is read. Either ends it by returning false.
+func (r *Run) attemptEvents(ctx context.Context, n int, follow bool, take func([]eventlog.Event) bool, caughtUp func() bool) (more bool, err error) {
+	reader := eventlog.NewReader(r.LogFile(n))
+	defer reader.Close()
+	for {
+		// In this order: what is over when it is asked has logged all before it is read.
+		live, err := r.Live()
+		if err != nil {
+			return false, err
+		}
+		_, err = os.Stat(r.attemptFile(n+1, "claim"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		over := err == nil
+		events, err := reader.Read()
+		if !take(events) || err != nil || over {
+			return over && err == nil, err
+		}
+		if !caughtUp() || !follow || !live {
+			return false, nil
+		}
+		select {
+		case <-time.After(followPolling):
+		case <-ctx.Done():
+			return false, nil
+		}
+	}
+}

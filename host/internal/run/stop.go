@@ -1,0 +1,51 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// StopRequest is stop.json: somebody asked for the end of a live run.
+type StopRequest struct {
+	Schema string    `json:"schema"` // mtt.stop/v1
+	Now    bool      `json:"now"`    // without a checkpoint
+	Time   time.Time `json:"time"`
+}
+
+func (r *Run) stopFile() string { return filepath.Join(r.Dir(), "stop.json") }
+
+// AskToStop leaves the request for whoever lives the run. Anybody may, without the lock, and again.
+func (r *Run) AskToStop(now bool) error {
+	raw, err := json.Marshal(StopRequest{Schema: "mtt.stop/v1", Now: now, Time: time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(r.Dir(), "stop-*"+temporarySuffix)
+	if err != nil {
+		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
+	}
+	_, err = temporary.Write(raw)
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), r.stopFile())
+	}
+	if err != nil {
+		os.Remove(temporary.Name())
+		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
+	}
+	return nil
+}
+
+// StopRequest returns what was asked for; nil for nothing.
+func (r *Run) StopRequest() (*StopRequest, error) {
+	request := new(StopRequest)
+	err := readJSON(r.stopFile(), request)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return request, err
+}

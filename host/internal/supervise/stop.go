@@ -1,0 +1,43 @@
+package supervise
+
+import (
+	"context"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// requestPolling is how often it is looked whether somebody has asked for the end.
+const requestPolling = 250 * time.Millisecond
+
+// requests returns contexts that are also cancelled when stop.json asks for it. release ends the looking.
+func requests(ctx, stop context.Context, r *run.Run) (_, _ context.Context, release func()) {
+	ctx, now := context.WithCancel(ctx)
+	stop, ask := context.WithCancelCause(stop)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ticker := time.NewTicker(requestPolling); ; {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				ticker.Stop()
+				return
+			}
+			request, err := r.StopRequest()
+			if err != nil || request == nil {
+				continue
+			}
+			ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+			if request.Now {
+				now()
+			}
+		}
+	}()
+	return ctx, stop, func() {
+		now()
+		ask(nil)
+		<-done
+	}
+}
