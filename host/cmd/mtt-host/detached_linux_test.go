@@ -13,8 +13,10 @@ import (
 	"time"
 )
 
-// detachedWalk is a run of walk that takes some two seconds.
-var detachedWalk = []string{"run", pluginPath("walk"), "-d", "-S", "steps=2000", "--checkpoint-every", "100"}
+// twoSeconds is a run of walk that takes about so long.
+func twoSeconds(name string, more ...string) []string {
+	return append([]string{"run", pluginPath("walk"), "--name", name, "-S", "steps=2000", "--checkpoint-every", "100"}, more...)
+}
 
 // supervisor is the process that lives a detached run.
 func (b *bench) supervisor(run string) int {
@@ -31,10 +33,9 @@ func (b *bench) supervisor(run string) int {
 func TestDetachedRunOutlivesItsTerminalAndIsReachedFromElsewhere(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	walkAlone := append([]string{"run", pluginPath("walk"), "--name", "alone"}, detachedWalk[3:]...)
-	b.expect(0, nil, walkAlone...)
+	b.expect(0, nil, twoSeconds("alone")...)
 
-	p := b.start(append(detachedWalk, "--name", "d")...)
+	p := b.start(twoSeconds("d", "-d")...)
 	r := p.wait()
 	b.check(r, 0, "mtt-host attach d", "mtt-host wait d", "mtt-host stop d")
 	if r.stdout != "d\n" {
@@ -85,8 +86,8 @@ func TestDetachedRunOutlivesItsTerminalAndIsReachedFromElsewhere(t *testing.T) {
 func TestDetachedRunGoesOnWhenItsSupervisorWasKilled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.expect(0, nil, append([]string{"run", pluginPath("walk"), "--name", "alone"}, detachedWalk[3:]...)...)
-	b.expect(0, nil, append(detachedWalk, "--name", "d")...)
+	b.expect(0, nil, twoSeconds("alone")...)
+	b.expect(0, nil, twoSeconds("d", "-d")...)
 	for attempt := 1; attempt <= 3; attempt++ {
 		b.eventually("there is a new checkpoint", func() bool {
 			return slices.ContainsFunc(b.checkpoints("d"), func(c checkpointInfo) bool { return c.Step >= int64(attempt)*200 })
@@ -95,7 +96,7 @@ func TestDetachedRunGoesOnWhenItsSupervisorWasKilled(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.expect(75, []string{"run d is INTERRUPTED", "mtt-host was killed"}, "wait", "d")
-		b.expect(0, []string{"going on with run d"}, append(detachedWalk, "--name", "d")...)
+		b.expect(0, []string{"going on with run d"}, twoSeconds("d", "-d")...)
 	}
 	b.expect(0, nil, "wait", "d")
 	b.equal(b.outcome("d"), b.outcome("alone"))

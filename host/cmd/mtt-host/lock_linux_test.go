@@ -64,11 +64,15 @@ func TestRunIsJudgedWhenItsLockIsHeld(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"resume of a run that has succeeded":    {true, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
-		"run of a run that has succeeded":       {false, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
-		"run of a run that has failed":          {false, func(b *bench) { b.write("r", "result.json", failed) }, 3, "run r has failed: it broke"},
-		"resume of a run with another option":   {true, func(b *bench) { b.edit("r", func(spec map[string]any) { spec["options"].(map[string]any)["keep"] = 3 }) }, 0, "resumed from checkpoint"},
-		"run of a run that has other code now":  {false, func(b *bench) { b.edit("r", func(spec map[string]any) { spec["plugin"].(map[string]any)["sha256"] = "0" }) }, 65, "plugin_sha256"},
+		"resume of a run that has succeeded": {true, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
+		"run of a run that has succeeded":    {false, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
+		"run of a run that has failed":       {false, func(b *bench) { b.write("r", "result.json", failed) }, 3, "run r has failed: it broke"},
+		"resume of a run with another option": {true, func(b *bench) {
+			b.edit("r", func(spec map[string]any) { spec["options"].(map[string]any)["keep"] = 3 })
+		}, 0, "resumed from checkpoint"},
+		"run of a run that has other code now": {false, func(b *bench) {
+			b.edit("r", func(spec map[string]any) { spec["plugin"].(map[string]any)["sha256"] = "0" })
+		}, 65, "plugin_sha256"},
 		"resume of a run that is damaged since": {true, func(b *bench) { cut(b.T, b.path("runs", "r", "run.json")) }, 66, "is damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {

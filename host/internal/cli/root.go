@@ -65,7 +65,7 @@ func printError(to io.Writer, err error, outputs string) {
 }
 
 // ofRuns finds a command that works on outputs, which is always the end of its line.
-var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|ls|show|checkpoints) `)
+var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|tb|ls|show|checkpoints) `)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -91,7 +91,7 @@ func newRoot() *cobra.Command {
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newResume(), newSupervise(), newAttach(), newLogs(), newWait(), newStop(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
+		newRun(), newResume(), newSupervise(), newAttach(), newLogs(), newWait(), newStop(), newTensorBoard(), newList(), newShow(), newCheckpoints(), newPlugin(), newDoctor(), newVersion(),
 	)
 	return root
 }

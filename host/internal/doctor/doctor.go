@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
 
 // Status is the result of a check.
@@ -88,12 +88,7 @@ func deviceCheck(name string) Check {
 }
 
 func tensorBoard(ctx context.Context) Check {
-	candidates := []string{os.Getenv("MTT_TENSORBOARD"), "tensorboard", filepath.Join(".venv", "bin", "tensorboard")}
-	for _, candidate := range candidates {
-		path, err := exec.LookPath(candidate)
-		if candidate == "" || err != nil {
-			continue
-		}
+	if path, ok := tensorboard.Find(); ok {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if out, err := exec.CommandContext(ctx, path, "--version_tb").Output(); err == nil {

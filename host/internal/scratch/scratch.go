@@ -92,6 +92,12 @@ func (d *Dir) Close() error {
 	return errors.Join(err, d.lock.Close())
 }
 
+// HandDown makes the directory that of the program which this process becomes.
+func (d *Dir) HandDown() error {
+	_, err := unix.FcntlInt(d.lock.Fd(), unix.F_SETFD, 0)
+	return err
+}
+
 // Sweep removes what killed processes of this user left behind, there and in the directories that Below was given. What
 // cannot be removed stays, without keeping the rest.
 func Sweep(below ...string) error {

@@ -60,9 +60,19 @@ type Server struct {
 // elsewhere.
 func Start(t testing.TB, logdir string, loader Loader) *Server {
 	t.Helper()
-	cmd := exec.Command(find(t), "--logdir", logdir, "--host", "127.0.0.1", "--port", "0", "--"+string(loader),
-		"--reload_interval", "1", "--samples_per_plugin", "scalars=100000000")
+	cmd := exec.Command(Find(t), append(Flags(loader), "--logdir", logdir)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // it leaves files behind when it is killed
+	return StartCommand(t, cmd, loader)
+}
+
+// Flags have TensorBoard listen on a port of 127.0.0.1 that is free, show all points, and see new ones soon.
+func Flags(loader Loader) []string {
+	return []string{"--host", "127.0.0.1", "--port", "0", "--" + string(loader), "--reload_interval", "1", "--samples_per_plugin", "scalars=100000000"}
+}
+
+// StartCommand is Start with a command that comes to TensorBoard with Flags.
+func StartCommand(t testing.TB, cmd *exec.Cmd, loader Loader) *Server {
+	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with its data server
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -113,7 +123,8 @@ func readURL(stderr io.Reader) (url, said string) {
 // patience bounds what a test waits for; TensorBoard reloads every second.
 const patience = 30 * time.Second
 
-func find(t testing.TB) string {
+// Find returns TensorBoard's path.
+func Find(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("MTT_TENSORBOARD"); path != "" {
 		return path

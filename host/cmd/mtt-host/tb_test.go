@@ -1,0 +1,32 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/mtt-project/mtt/host/internal/tensorboard/tbtest"
+)
+
+func TestTensorBoardIsStartedOnTheRunsThatAreNamed(t *testing.T) {
+	b := newBench(t)
+	t.Cleanup(func() { os.RemoveAll(filepath.Join(b.tmp, ".tensorboard-info")) }) // its own, when it is killed
+	b.expect(0, nil, walk("--name", "a")...)
+	b.expect(0, nil, walk("--name", "b", "--seed", "1")...)
+	for _, c := range []struct {
+		named, shown []string
+		loader       tbtest.Loader
+	}{{nil, []string{"a", "b"}, tbtest.Python}, {[]string{"b"}, []string{"b"}, tbtest.Python}, {[]string{"a", "b", "a"}, []string{"a", "b"}, tbtest.Rust}} {
+		args := append(append([]string{"tb"}, c.named...), "--")
+		command := exec.Command(hostPath, append(args, tbtest.Flags(c.loader)...)...)
+		command.Env = append(os.Environ(), "TMPDIR="+b.tmp, "MTT_OUTPUTS="+b.outputs, "MTT_TENSORBOARD="+tbtest.Find(t))
+		server := tbtest.StartCommand(t, command, c.loader)
+		for _, run := range c.shown {
+			server.Wait(run, b.outcome(run).curves)
+		}
+	}
+	b.expect(5, []string{"no run nosuch"}, "tb", "nosuch")
+	b.env = []string{"PATH=" + filepath.Dir(b.tmp)}
+	b.expect(5, []string{"there is no TensorBoard here", "pip install tensorboard"}, "tb")
+}
