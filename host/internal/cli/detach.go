@@ -124,10 +124,6 @@ func superviseHere(command *cobra.Command, common common, id string, emit func(e
 	if err != nil {
 		return err
 	}
-	host, err := thisHost()
-	if err != nil {
-		return err
-	}
 	lock := os.NewFile(lockDescriptor, "lock")
 	if lock == nil {
 		return errors.New("this command is for mtt-host itself: run -d starts it")
@@ -146,7 +142,7 @@ func superviseHere(command *cobra.Command, common common, id string, emit func(e
 	locked.Adopt(spec)
 	signals, release := catch(command.Context())
 	defer release()
-	_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: locked, Host: host, Emit: emit})
+	_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: locked, Version: version, Emit: emit})
 	return err
 }
 

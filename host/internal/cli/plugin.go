@@ -67,13 +67,18 @@ func describe(ctx context.Context, name string, settings run.Options) (*plugin.D
 	if err != nil {
 		return nil, err
 	}
-	dir, err := scratch.New()
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	executable, err := plugin.Install(ctx, source, dir.Path)
-	if err != nil {
+	var executable plugin.Executable
+	if source.Directory {
+		dir, err := scratch.New()
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		executable, err = plugin.Install(ctx, source, dir.Path)
+		if err != nil {
+			return nil, err
+		}
+	} else if executable, err = plugin.InPlace(source); err != nil {
 		return nil, err
 	}
 	return plugin.Describe(ctx, executable, settings.Env, time.Duration(settings.StartTimeout))

@@ -36,8 +36,8 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			request.Plugin, request.Options = args[0], options.apply
-			return live(command, common, detach, func(ctx context.Context, registry *run.Registry, host run.Host) (*launch.Choice, error) {
-				request.Host = host
+			return live(command, common, detach, func(ctx context.Context, registry *run.Registry) (*launch.Choice, error) {
+				request.Host = thisHost
 				spec, err := launch.Prepare(ctx, registry, request)
 				if err != nil {
 					return nil, err
@@ -75,7 +75,7 @@ checkpoint, with the code that it began with.
 one that was left alone.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return live(command, common, detach, func(ctx context.Context, registry *run.Registry, _ run.Host) (*launch.Choice, error) {
+			return live(command, common, detach, func(ctx context.Context, registry *run.Registry) (*launch.Choice, error) {
 				return launch.Resume(ctx, registry, args[0], other, options.apply)
 			})
 		},
@@ -89,18 +89,15 @@ one that was left alone.`,
 }
 
 // live chooses a run, lives it until it has ended, or has a process of its own do so, and prints it.
-func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *run.Registry, run.Host) (*launch.Choice, error)) error {
+func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *run.Registry) (*launch.Choice, error)) error {
 	registry, err := common.registry()
 	if err != nil {
 		return err
 	}
 	signals, release := catch(command.Context())
 	defer release()
-	host, err := thisHost()
-	if err != nil {
-		return err
-	}
-	choice, err := choose(signals.stop, registry, host)
+	go thisHost() // beside the preparations
+	choice, err := choose(signals.stop, registry)
 	if signals.stop.Err() != nil {
 		if choice != nil {
 			choice.Run.Unlock()
@@ -123,7 +120,7 @@ func live(command *cobra.Command, common common, detach bool, choose func(contex
 		}
 		return announce(command, common, view, choice.Run)
 	default:
-		_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: choice.Run, Host: host, Emit: view.show})
+		_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: choice.Run, Version: version, Emit: view.show})
 	}
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
 	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped

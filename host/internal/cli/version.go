@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -40,12 +41,12 @@ func newVersion() *cobra.Command {
 	return command
 }
 
-// thisHost is the identity of the running executable.
-func thisHost() (run.Host, error) {
+// thisHost is the identity of the running executable, which takes a while to compute: it begins when it is first called.
+var thisHost = sync.OnceValues(func() (run.Host, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return run.Host{}, err
 	}
 	sum, err := digest.File(path)
 	return run.Host{Version: version, SHA256: sum}, err
-}
+})

@@ -7,7 +7,24 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// known are the digests that this process has computed: a command comes to the same hundreds of megabytes more than once.
+var known sync.Map // of version to string
+
+// version is what changes with each write to a file, whoever sets its times back.
+type version struct {
+	device, inode uint64
+	size          int64
+	changed       unix.Timespec // ctime
+}
+
+// settled is how long a file must have been left alone: a write within one tick of the kernel's clock keeps the ctime.
+const settled = time.Second
 
 // File returns the SHA-256 of a file in hex.
 func File(path string) (string, error) {
@@ -16,9 +33,22 @@ func File(path string) (string, error) {
 		return "", err
 	}
 	defer file.Close()
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	this := version{uint64(stat.Dev), stat.Ino, stat.Size, stat.Ctim}
+	if sum, ok := known.Load(this); ok {
+		return sum.(string), nil
+	}
+	opened := time.Now()
 	hash := sha256.New()
 	if _, err := io.Copy(hash, file); err != nil {
 		return "", fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	sum := hex.EncodeToString(hash.Sum(nil))
+	if opened.Sub(time.Unix(this.changed.Unix())) > settled {
+		known.Store(this, sum)
+	}
+	return sum, nil
 }

@@ -23,7 +23,7 @@ type Request struct {
 	Name       string // of the run; "" to find or make one
 	New        bool   // never go on with an earlier run
 	Options    func(*run.Options) error
-	Host       run.Host
+	Host       func() (run.Host, error) // who makes the run
 }
 
 // Prepare makes the spec of the run that is asked for. Nothing but the plugin's executable is written.
@@ -57,11 +57,15 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 		return nil, exit.Errorf(exit.Usage, "%w", err).
 			Hint("See the keys and their defaults: mtt-host plugin describe %s", request.Plugin)
 	}
+	host, err := request.Host()
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now().UTC()
 	spec := &run.Spec{
 		RunID: request.Name, Experiment: description.Name, Version: description.Version, Prefix: description.CheckpointPrefix,
 		Config: merged, ConfigSHA256: config.Hash(merged), Seed: request.Seed,
-		Plugin: code, Host: request.Host, Created: now, ExactResume: description.ExactResume, Devices: description.Devices, Options: options,
+		Plugin: code, Host: host, Created: now, ExactResume: description.ExactResume, Devices: description.Devices, Options: options,
 	}
 	if spec.RunID == "" {
 		spec.RunID = run.NewID(spec.Experiment, now)

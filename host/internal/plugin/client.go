@@ -132,7 +132,7 @@ const killed = 5 * time.Second
 
 // Kill ends the plugin and everything that it started, at once, and waits for it. It may be called again.
 func (p *Plugin) Kill() {
-	_ = p.process.Kill(context.Background()) // before go-plugin asks it to leave and waits 2 s for that
+	_ = p.process.end() // before go-plugin asks it to leave and waits 2 s for that
 	if p.process.pid() > 0 {
 		p.process.exited(killed)
 		p.process.reaper.release()

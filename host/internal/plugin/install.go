@@ -51,6 +51,15 @@ func Install(ctx context.Context, source Source, bin string) (Executable, error)
 	return executable, publish(built, executable.Path)
 }
 
+// InPlace is an executable where it is, for no longer than a look at it.
+func InPlace(source Source) (Executable, error) {
+	if err := checkExecutable(source.Path); err != nil {
+		return Executable{}, err
+	}
+	sum, err := digest.File(source.Path)
+	return Executable{Path: source.Path, Name: source.Path, SHA256: sum}, err
+}
+
 // take copies an executable that was built elsewhere.
 func take(path, bin string) (Executable, error) {
 	if err := checkExecutable(path); err != nil {

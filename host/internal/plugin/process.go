@@ -96,10 +96,15 @@ func (p *process) Wait(context.Context) error {
 // reaped is how long after its death a process may be unknown to have ended by itself, and so be taken for killed by us.
 const reaped = 50 * time.Millisecond
 
-// Kill ends the process and all that it has started.
+// Kill is end, for go-plugin, which calls it when a start has failed: if the process has not ended by itself, it was us.
 func (p *process) Kill(context.Context) error {
+	p.killed.CompareAndSwap(false, p.pid() > 0 && !p.exited(reaped))
+	return p.end()
+}
+
+// end ends the process and all that it has started.
+func (p *process) end() error {
 	if pid := p.pid(); pid > 0 {
-		p.killed.CompareAndSwap(false, !p.exited(reaped))
 		// The group has the plugin's pid, and outlives it while a child of it lives.
 		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err

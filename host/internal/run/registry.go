@@ -48,6 +48,9 @@ func (r *Registry) Bin() string { return filepath.Join(r.root, "bin") }
 // Prepare makes the directories that every run needs.
 func (r *Registry) Prepare() error {
 	for _, name := range []string{"runs", "checkpoints", "files", "bin"} {
+		if info, err := os.Stat(filepath.Join(r.root, name)); err == nil && info.IsDir() {
+			continue
+		}
 		if err := makeDir(filepath.Join(r.root, name)); err != nil {
 			return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
 				Hint(otherOutputs)

@@ -192,7 +192,7 @@ func (w *Worker) claim(plan *plan) error {
 	claim := plan.claim()
 	err = w.Run.ClaimNext(run.Claim{
 		Attempt: claim.Attempt, ResumedFrom: claim.ResumedFrom, ResumedAttempt: claim.ResumedAttempt, ResumedStep: plan.step(),
-		Hostname: hostname, PID: os.Getpid(), HostVersion: w.Host.Version,
+		Hostname: hostname, PID: os.Getpid(), HostVersion: w.Version,
 		PluginSHA256: w.Run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
 	})
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 
 // Worker runs attempts of one run, whose lock the caller holds.
 type Worker struct {
-	Run  *run.Run
-	Host run.Host
-	Emit func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
+	Run     *run.Run
+	Version string               // of this mtt-host
+	Emit    func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
 }
 
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
