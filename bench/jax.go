@@ -11,7 +11,7 @@ func (b *bench) jax(device string) error {
 	}
 	for _, workload := range []string{"cnn-8", "cnn-32", "mlp-4096"} {
 		hosted := func(steps int64) (trial, error) {
-			return b.hosted("synthetic", device, "-S", "workload="+workload, "-S", fmt.Sprintf("steps=%d", steps))
+			return b.hosted(nil, "synthetic", device, "-S", "workload="+workload, "-S", fmt.Sprintf("steps=%d", steps))
 		}
 		steps, err := b.stepsFor(hosted)
 		if err != nil {

@@ -42,7 +42,7 @@ func (m *machine) uses(version string) {
 // prepare runs one step of plugins/train on a device, so that the plugin is installed, and its files are in memory. It
 // returns the environment in which the bare loop finds what the host gave the plugin.
 func (b *bench) prepare(device string) ([]string, error) {
-	t, err := b.hosted(forDevice("train", device), device, "-S", "steps=1")
+	t, err := b.hosted(nil, forDevice("train", device), device, "-S", "steps=1")
 	if err != nil {
 		return nil, err
 	}

@@ -20,12 +20,13 @@ func main() {
 	binaries := flag.String("binaries", "bin/bench", "directory of the programs that `make bench-binaries` builds")
 	document := flag.String("doc", "docs/benchmarks.md", "document whose section is written; empty: only print it")
 	withJAX := flag.Bool("jax", false, "compare with JAX on the XLA devices; $PYTHON, or python3, has to have it")
-	pairs := flag.Int("pairs", 9, "number of times that each two programs are run in turn")
-	seconds := flag.Float64("seconds", 3, "how long one measurement of speed takes, about")
+	pairs := flag.Int("pairs", 7, "number of times that each two programs are run in turn")
+	seconds := flag.Float64("seconds", 4, "how long a program trains in one measurement of speed, about")
+	cadence := flag.String("checkpoint-every", "5s", "cadence of the checkpoints in measurements of speed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{ctx: ctx, binaries: *binaries, pairs: *pairs, seconds: *seconds}
+	b := &bench{ctx: ctx, binaries: *binaries, pairs: *pairs, seconds: *seconds, cadence: *cadence}
 	err := errors.Join(b.open(), b.run(strings.Split(*devices, ","), *withJAX), b.close())
 	if err == nil {
 		err = b.write(*document, strings.Contains(*devices, "cuda"))
@@ -43,6 +44,7 @@ type bench struct {
 	scratch  string  // outputs of the runs, and the Python programs
 	pairs    int     // repetitions of each pair of programs
 	seconds  float64 // that one measurement of speed takes
+	cadence  string  // of checkpoints, as mtt-host takes it
 	rows     []row
 	machine  machine
 }

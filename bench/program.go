@@ -96,11 +96,16 @@ func (t trial) untilFirst() (float64, error) {
 	if len(t.stamps) == 0 || t.stamps[0].Step != 1 {
 		return 0, errors.New("the first step is not known")
 	}
-	return t.stamps[0].Time - float64(t.started.UnixMicro())/1e6, nil
+	return t.stamps[0].Time - seconds(t.started), nil
 }
 
 // command runs a program to its end, and returns what it printed.
 func (b *bench) command(environment []string, name string, args ...string) (trial, []byte, error) {
+	return b.watched(nil, environment, name, args...)
+}
+
+// watched does the same, and hands the process to started, if that is not nil, as soon as there is one.
+func (b *bench) watched(started func(*os.Process), environment []string, name string, args ...string) (trial, []byte, error) {
 	command := exec.CommandContext(b.ctx, name, args...)
 	command.Env = append(os.Environ(), environment...)
 	var stdout, stderr bytes.Buffer
@@ -108,6 +113,9 @@ func (b *bench) command(environment []string, name string, args ...string) (tria
 	t := trial{started: time.Now()}
 	err := command.Start()
 	if err == nil {
+		if started != nil {
+			started(command.Process)
+		}
 		t.cpu, err = readCPU(command.Process.Pid)
 		err = errors.Join(command.Wait(), err)
 	}
@@ -119,8 +127,8 @@ func (b *bench) command(environment []string, name string, args ...string) (tria
 
 // hosted runs a plugin under mtt-host, and reads from the event file when its steps were done: the SDK stamps each
 // point in the plugin's process, when it is logged.
-func (b *bench) hosted(plugin, device string, args ...string) (trial, error) {
-	t, printed, err := b.command(nil, b.binary("mtt-host"), append([]string{
+func (b *bench) hosted(started func(*os.Process), plugin, device string, args ...string) (trial, error) {
+	t, printed, err := b.watched(started, nil, b.binary("mtt-host"), append([]string{
 		"run", b.binary(plugin), "--new", "-o", "json", "--outputs", filepath.Join(b.scratch, "outputs"), "--device", device}, args...)...)
 	if err != nil {
 		return t, err
@@ -146,8 +154,8 @@ func (b *bench) hosted(plugin, device string, args ...string) (trial, error) {
 }
 
 // bare runs the loop of plugins/train without mtt.
-func (b *bench) bare(environment []string, device, model string, steps int64) (trial, error) {
-	t, printed, err := b.command(environment, b.binary(forDevice("bare", device)),
+func (b *bench) bare(started func(*os.Process), environment []string, device, model string, steps int64) (trial, error) {
+	t, printed, err := b.watched(started, environment, b.binary(forDevice("bare", device)),
 		"-device", device, "-model", model, "-steps", fmt.Sprint(steps))
 	if err != nil {
 		return t, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 )
 
@@ -13,37 +14,36 @@ func (b *bench) speed(device, model string) error {
 	if err != nil {
 		return err
 	}
-	steps, err := b.stepsFor(func(steps int64) (trial, error) { return b.bare(environment, device, model, steps) })
+	steps, err := b.stepsFor(func(steps int64) (trial, error) { return b.bare(nil, environment, device, model, steps) })
 	if err != nil {
 		return err
 	}
-	var last [2]trial
-	var hostCPU, pluginCPU []float64
-	rate := func(i int, run func() (trial, error)) func() (float64, error) {
-		return func() (float64, error) {
-			var err error
-			if last[i], err = run(); err != nil {
-				return 0, err
-			}
-			return last[i].rate()
+	programs := [2]program{
+		func(started func(*os.Process)) (trial, error) {
+			return b.hosted(started, forDevice("train", device), device, "-S", "model="+model, "-S", fmt.Sprintf("steps=%d", steps),
+				"--checkpoint-every", b.cadence)
+		},
+		func(started func(*os.Process)) (trial, error) {
+			return b.bare(started, environment, device, model, steps)
+		},
+	}
+	compare := bySlots
+	if device == "cuda" { // where each takes most of the memory for itself
+		compare = oneByOne
+	}
+	var hosted, bare, hostCPU, pluginCPU []float64
+	for n := range b.pairs {
+		trials, rates, err := compare(n%2, programs)
+		if err != nil {
+			return err
 		}
-	}
-	measured, err := b.inTurn(fmt.Sprintf("steps/s, %s on %s", model, device),
-		rate(0, func() (trial, error) {
-			t, err := b.hosted(forDevice("train", device), device, "-S", "model="+model, "-S", fmt.Sprintf("steps=%d", steps),
-				"--checkpoint-every", checkpointEvery)
-			hostCPU, pluginCPU = append(hostCPU, t.cpu.own), append(pluginCPU, t.cpu.children)
-			return t, err
-		}),
-		rate(1, func() (trial, error) { return b.bare(environment, device, model, steps) }))
-	if err != nil {
-		return err
-	}
-	hosted, bare := measured[0], measured[1]
-	// On a GPU sums come in any order, and the same training comes to other weights each time.
-	if device != "cuda" && (last[0].accuracy != last[1].accuracy || last[0].loss != last[1].loss) {
-		return fmt.Errorf("the two programs do not train the same: %g and %g, accuracies %g and %g",
-			last[0].loss, last[1].loss, last[0].accuracy, last[1].accuracy)
+		// On a GPU sums come in any order, and the same training comes to other weights each time.
+		if a, c := trials[0], trials[1]; device != "cuda" && (a.accuracy != c.accuracy || a.loss != c.loss) {
+			return fmt.Errorf("the two programs do not train the same: loss %g and %g, accuracy %g and %g", a.loss, c.loss, a.accuracy, c.accuracy)
+		}
+		hosted, bare = append(hosted, rates[0]), append(bare, rates[1])
+		hostCPU, pluginCPU = append(hostCPU, trials[0].cpu.own), append(pluginCPU, trials[0].cpu.children)
+		b.say("steps/s, %s on %s, %d of %d: %.4g", model, device, n+1, b.pairs, rates)
 	}
 	ratios := each(hosted, bare, quotient)
 	b.add(row{
@@ -66,8 +66,21 @@ func (b *bench) speed(device, model string) error {
 	return nil
 }
 
-// checkpointEvery makes checkpoints fall into a measurement of some seconds; by default one is made every 30 s.
-const checkpointEvery = "1s"
+// program runs one of two programs that are compared, to its end.
+type program func(started func(*os.Process)) (trial, error)
+
+// oneByOne runs one program, and then the other one. It returns the steps per second of each.
+func oneByOne(first int, programs [2]program) (trials [2]trial, rates [2]float64, err error) {
+	for _, i := range []int{first, 1 - first} {
+		if trials[i], err = programs[i](nil); err != nil {
+			return trials, rates, err
+		}
+		if rates[i], err = trials[i].rate(); err != nil {
+			return trials, rates, err
+		}
+	}
+	return trials, rates, nil
+}
 
 // stepsFor says how many steps of a program take as long as a measurement is to take.
 func (b *bench) stepsFor(run func(steps int64) (trial, error)) (int64, error) {

@@ -11,14 +11,14 @@ func (b *bench) start() error {
 	}
 	measured, err := b.inTurn("s to the first step",
 		func() (float64, error) {
-			t, err := b.hosted("train", "go", "-S", "steps=1")
+			t, err := b.hosted(nil, "train", "go", "-S", "steps=1")
 			if err != nil {
 				return 0, err
 			}
 			return t.untilFirst()
 		},
 		func() (float64, error) {
-			t, err := b.bare(environment, "go", "mlp", 1)
+			t, err := b.bare(nil, environment, "go", "mlp", 1)
 			if err != nil {
 				return 0, err
 			}

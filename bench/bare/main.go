@@ -29,9 +29,6 @@ const (
 	seed         = 0
 )
 
-// window is how many steps lie between two stamps.
-const window = 100
-
 // stamp says when a step was done, with its loss read.
 type stamp struct {
 	Step int64   `json:"step"`
@@ -49,8 +46,7 @@ func main() {
 	}
 }
 
-// run trains, and prints a stamp of the first step, of each window, and of the last step, and then the score on the
-// test images.
+// run trains, and then prints a stamp of each step, and the score on the test images.
 func run(device, kind string, steps int64) error {
 	trainSet, testSet, err := digits.Load()
 	if err != nil {
@@ -76,16 +72,12 @@ func run(device, kind string, steps int64) error {
 		return err
 	}
 	order := gomlx.Order{Seed: seed, Size: trainSet.Len(), Batch: batchSize}
-	out := json.NewEncoder(os.Stdout)
+	stamps := make([]stamp, 0, steps) // printed at the end, since printing costs time
 	for step := int64(1); step <= steps; step++ {
 		if err := trainStep(trainer, trainSet.At(order.At(step)).Batch()); err != nil {
 			return fmt.Errorf("training step %d: %w", step, err)
 		}
-		if step == 1 || step%window == 0 || step == steps {
-			if err := out.Encode(stamp{step, float64(time.Now().UnixMicro()) / 1e6}); err != nil {
-				return err
-			}
-		}
+		stamps = append(stamps, stamp{step, float64(time.Now().UnixMicro()) / 1e6})
 		if order.EpochEnds(step) || step == steps {
 			if _, err := trainScore.Evaluate(); err != nil {
 				return err
@@ -98,6 +90,12 @@ func run(device, kind string, steps int64) error {
 	score, err := testScore.Evaluate()
 	if err != nil {
 		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	for _, s := range stamps {
+		if err := out.Encode(s); err != nil {
+			return err
+		}
 	}
 	return out.Encode(map[string]float64{"accuracy": score.Accuracy, "loss": score.Loss})
 }
