@@ -17,7 +17,7 @@ func (b *bench) jax(device string) error {
 		if err != nil {
 			return err
 		}
-		measured, err := b.inTurn(fmt.Sprintf("ms a step, %s on %s, and JAX with and without reading", workload, device),
+		measured, err := b.inTurn(b.pairs, fmt.Sprintf("ms a step, %s on %s, and JAX with and without reading", workload, device),
 			func() (float64, error) { return milliseconds(hosted(steps)) },
 			func() (float64, error) { return milliseconds(b.steps(device, workload, steps, "--read")) },
 			func() (float64, error) { return milliseconds(b.steps(device, workload, steps)) })

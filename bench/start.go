@@ -9,7 +9,7 @@ func (b *bench) start() error {
 	if err != nil {
 		return err
 	}
-	measured, err := b.inTurn("s to the first step",
+	measured, err := b.inTurn(3*b.pairs, "s to the first step",
 		func() (float64, error) {
 			t, err := b.hosted(nil, "train", "go", "-S", "steps=1")
 			if err != nil {

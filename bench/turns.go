@@ -2,15 +2,15 @@ package main
 
 import "slices"
 
-// inTurn runs some programs in turn, as often as there are pairs, and returns what each measured. The order is turned
+// inTurn runs some programs in turn, so many times, and returns what each measured. The order is turned
 // round each time, so that none gains when the machine becomes faster or slower meanwhile.
-func (b *bench) inTurn(what string, programs ...func() (float64, error)) ([][]float64, error) {
+func (b *bench) inTurn(times int, what string, programs ...func() (float64, error)) ([][]float64, error) {
 	measured := make([][]float64, len(programs))
 	order := make([]int, len(programs))
 	for i := range order {
 		order[i] = i
 	}
-	for n := range b.pairs {
+	for n := range times {
 		now := make([]float64, len(programs))
 		for _, i := range order {
 			value, err := programs[i]()
@@ -21,7 +21,7 @@ func (b *bench) inTurn(what string, programs ...func() (float64, error)) ([][]fl
 			measured[i] = append(measured[i], value)
 		}
 		slices.Reverse(order)
-		b.say("%s, %d of %d: %.4g", what, n+1, b.pairs, now)
+		b.say("%s, %d of %d: %.4g", what, n+1, times, now)
 	}
 	return measured, nil
 }
