@@ -1,6 +1,6 @@
 # The commands of the project. `make run` and `make test` do their own set-up.
 
-MODULES   := proto host sdk sdk/gomlx plugins
+MODULES   := proto host sdk sdk/gomlx plugins bench
 PLUGINS   := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
 PYTHON    ?= python3
 TOOLS     := $(CURDIR)/.tools
@@ -9,7 +9,7 @@ SITE      := .site
 # Everything is pinned by go.sum, so the toolchain that is there is the one that is used.
 export GOTOOLCHAIN ?= local
 
-.PHONY: build run test lint generate soak clean
+.PHONY: build run test lint generate soak bench bench-gpu bench-binaries clean
 
 ## build: bin/mtt-host and bin/plugins/<name>
 build:
@@ -41,6 +41,24 @@ generate: $(TOOLS)/installed
 ## soak: the kill tests at full count
 soak: build $(VENV)/installed $(SITE)/installed
 	cd host && MTT_SOAK=1 go test -count=1 -timeout 10h -v -run Kill ./cmd/mtt-host
+
+## bench: measure what mtt costs on this machine, and write it into docs/benchmarks.md
+bench: bench-binaries $(VENV)/installed $(SITE)/installed
+	MTT_SITE=$(CURDIR)/$(SITE) PYTHON=$(CURDIR)/$(VENV)/bin/python bin/bench/bench
+
+## bench-gpu: the same on a GPU, and against JAX; $(PYTHON) has to have jax[cuda13] and tensorboard
+bench-gpu: bench-binaries
+	PYTHON=$(PYTHON) bin/bench/bench -devices cuda -jax
+
+# bin/bench, which can be carried to a machine without Go. What is compared is built with the same flags.
+bench-binaries:
+	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/bench/mtt-host ./cmd/mtt-host
+	CGO_ENABLED=0 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bench .
+	CGO_ENABLED=0 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare ./bare
+	CGO_ENABLED=1 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare-xla ./bare
+	CGO_ENABLED=1 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/synthetic ./synthetic
+	CGO_ENABLED=0 go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/train ./train
+	CGO_ENABLED=1 go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/train-xla ./train
 
 clean:
 	rm -rf bin $(TOOLS) $(VENV) $(SITE)

@@ -48,6 +48,7 @@ may host proto              # the host never needs an SDK or a framework
 may sdk proto               # an author's build never pulls the host in
 may sdk/gomlx sdk
 may plugins sdk sdk/gomlx proto # proto for plugins/faulty, which breaks rules on the wire
+may bench sdk sdk/gomlx plugins/train/digits # it drives the host as a program, and nobody imports it
 only github.com/hashicorp/go-plugin internal/plugin
 if (cd host && go list -deps ./... | grep -q '^github.com/gomlx/'); then
 	echo "edges: host must not import GoMLX" >&2

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/mtt-project/mtt/plugins/train/digits"
 	"github.com/mtt-project/mtt/sdk"
 	"github.com/mtt-project/mtt/sdk/gomlx"
 )
@@ -19,7 +20,7 @@ type Config struct {
 	Dropout      float64 `json:"dropout" jsonschema:"probability that a hidden unit is left out in a step"`
 }
 
-var defaults = Config{Model: mlp, Steps: 600, BatchSize: 64, LearningRate: 0.003, Hidden: 128, Dropout: 0.3}
+var defaults = Config{Model: digits.MLP, Steps: 600, BatchSize: 64, LearningRate: 0.003, Hidden: 128, Dropout: 0.3}
 
 func main() {
 	sdk.Serve(sdk.Experiment[Config]{
@@ -39,8 +40,8 @@ const maxHidden = 8192
 // check refuses what could not be trained with. images is the number of those to train on.
 func (c Config) check(images int) error {
 	switch {
-	case c.Model != mlp && c.Model != cnn:
-		return fmt.Errorf("model is %q: want %s or %s", c.Model, mlp, cnn)
+	case c.Model != digits.MLP && c.Model != digits.CNN:
+		return fmt.Errorf("model is %q: want %s or %s", c.Model, digits.MLP, digits.CNN)
 	case c.Steps < 1:
 		return fmt.Errorf("steps is %d: want at least 1", c.Steps)
 	case c.BatchSize < 1 || c.BatchSize > images:

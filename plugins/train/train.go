@@ -9,17 +9,18 @@ import (
 	"github.com/gomlx/gomlx/ml/train/loss"
 	"github.com/gomlx/gomlx/ml/train/optimizer"
 
+	"github.com/mtt-project/mtt/plugins/train/digits"
 	"github.com/mtt-project/mtt/sdk"
 	"github.com/mtt-project/mtt/sdk/gomlx"
 )
 
 // trainDigits trains from where the run is to its last step, and returns the accuracy and the loss on the test images.
 func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
-	trainSet, testSet, err := load()
+	trainSet, testSet, err := digits.Load()
 	if err != nil {
 		return nil, err
 	}
-	if err := config.check(trainSet.len()); err != nil {
+	if err := config.check(trainSet.Len()); err != nil {
 		return nil, err
 	}
 	backend, err := gomlx.Backend(run.Device())
@@ -36,22 +37,23 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 		return nil, err
 	}
 
+	network := digits.Network{Kind: config.Model, Hidden: config.Hidden, Dropout: config.Dropout}
 	adam := optimizer.Adam().LearningRate(config.LearningRate).Done()
-	trainer := train.NewTrainer(backend, store, config.logits,
+	trainer := train.NewTrainer(backend, store, network.Logits,
 		loss.SparseCategoricalCrossEntropyLogits, state.Watch(adam), nil, nil)
-	trainScore, err := newEvaluator(backend, store, config, trainSet)
+	trainScore, err := digits.NewEvaluator(backend, store, network, config.BatchSize, trainSet)
 	if err != nil {
 		return nil, err
 	}
-	testScore, err := newEvaluator(backend, store, config, testSet)
+	testScore, err := digits.NewEvaluator(backend, store, network, config.BatchSize, testSet)
 	if err != nil {
 		return nil, err
 	}
-	order := gomlx.Order{Seed: run.Seed(), Size: trainSet.len(), Batch: config.BatchSize}
+	order := gomlx.Order{Seed: run.Seed(), Size: trainSet.Len(), Batch: config.BatchSize}
 
 	err = gomlx.Loop{
 		Run: run, State: state, Trainer: trainer, Steps: config.Steps,
-		Batch: func(step int64) (train.Batch, error) { return trainSet.at(order.At(step)).batch(), nil },
+		Batch: func(step int64) (train.Batch, error) { return trainSet.At(order.At(step)).Batch(), nil },
 		After: func(step int64, loss float64) error {
 			run.Metrics.Scalar(step, "train/loss", loss)
 			if math.IsNaN(loss) || math.IsInf(loss, 0) {
@@ -60,17 +62,17 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 			if !order.EpochEnds(step) && step != config.Steps {
 				return nil
 			}
-			onTrain, err := trainScore.evaluate()
+			onTrain, err := trainScore.Evaluate()
 			if err != nil {
 				return err
 			}
-			onTest, err := testScore.evaluate()
+			onTest, err := testScore.Evaluate()
 			if err != nil {
 				return err
 			}
-			run.Metrics.Scalar(step, "train/accuracy", onTrain.accuracy)
-			run.Metrics.Scalar(step, "test/accuracy", onTest.accuracy)
-			run.Metrics.Scalar(step, "test/loss", onTest.loss)
+			run.Metrics.Scalar(step, "train/accuracy", onTrain.Accuracy)
+			run.Metrics.Scalar(step, "test/accuracy", onTest.Accuracy)
+			run.Metrics.Scalar(step, "test/loss", onTest.Loss)
 			return nil
 		},
 	}.Train(step)
@@ -78,9 +80,9 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 		return nil, err
 	}
 	// Anew, since a run that was killed behind its last step comes here without one.
-	onTest, err := testScore.evaluate()
+	onTest, err := testScore.Evaluate()
 	if err != nil {
 		return nil, err
 	}
-	return sdk.Result{"accuracy": onTest.accuracy, "loss": onTest.loss}, nil
+	return sdk.Result{"accuracy": onTest.Accuracy, "loss": onTest.Loss}, nil
 }

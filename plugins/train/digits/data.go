@@ -1,4 +1,6 @@
-package main
+// Package digits is what training on images of handwritten digits consists of, apart from the loop: the images, the
+// networks, and how well they do.
+package digits
 
 import (
 	"bytes"
@@ -18,7 +20,7 @@ const (
 	side      = 8
 	pixels    = side * side
 	maxPixel  = 16
-	digits    = 10
+	classes   = 10
 	splitSeed = 1998 // the split is the same in every run, whatever its seed
 	testShare = 5    // one in so many images of each digit is for testing
 )
@@ -26,22 +28,23 @@ const (
 //go:embed digits.csv.gz
 var compressed []byte
 
-// images are examples with their digits: pixels[i*64:(i+1)*64], from 0 to 1, shows labels[i].
-type images struct {
-	pixels []float32
+// Images are examples with their digits.
+type Images struct {
+	pixels []float32 // pixels[i*64:(i+1)*64], from 0 to 1, shows labels[i]
 	labels []int32
 }
 
-func (d *images) len() int { return len(d.labels) }
+// Len is the number of images.
+func (d *Images) Len() int { return len(d.labels) }
 
-func (d *images) add(pixels []float32, label int32) {
+func (d *Images) add(pixels []float32, label int32) {
 	d.pixels = append(d.pixels, pixels...)
 	d.labels = append(d.labels, label)
 }
 
-// at gathers some of the images.
-func (d *images) at(indices []int) *images {
-	gathered := &images{make([]float32, 0, len(indices)*pixels), make([]int32, 0, len(indices))}
+// At gathers some of the images.
+func (d *Images) At(indices []int) *Images {
+	gathered := &Images{make([]float32, 0, len(indices)*pixels), make([]int32, 0, len(indices))}
 	for _, i := range indices {
 		gathered.add(d.pixels[i*pixels:(i+1)*pixels], d.labels[i])
 	}
@@ -49,23 +52,24 @@ func (d *images) at(indices []int) *images {
 }
 
 // tensors returns pixels shaped [n, 64] and labels shaped [n, 1].
-func (d *images) tensors() (x, y *tensors.Tensor) {
-	return tensors.FromFlatDataAndDimensions(d.pixels, d.len(), pixels),
-		tensors.FromFlatDataAndDimensions(d.labels, d.len(), 1)
+func (d *Images) tensors() (x, y *tensors.Tensor) {
+	return tensors.FromFlatDataAndDimensions(d.pixels, d.Len(), pixels),
+		tensors.FromFlatDataAndDimensions(d.labels, d.Len(), 1)
 }
 
-func (d *images) batch() train.Batch {
+// Batch is all of the images, as one batch: the input is pixels shaped [n, 64], the label digits shaped [n, 1].
+func (d *Images) Batch() train.Batch {
 	x, y := d.tensors()
 	return train.Batch{Inputs: []*tensors.Tensor{x}, Labels: []*tensors.Tensor{y}}
 }
 
-// load reads the embedded images and splits them: of each digit's, shuffled, the first fifth is for testing.
-func load() (train, test *images, err error) {
+// Load reads the embedded images and splits them: of each digit's, shuffled, the first fifth is for testing.
+func Load() (train, test *Images, err error) {
 	all, err := read()
 	if err != nil {
 		return nil, nil, fmt.Errorf("the embedded images are damaged: %w", err)
 	}
-	byDigit := make([][]int, digits)
+	byDigit := make([][]int, classes)
 	for i, label := range all.labels {
 		byDigit[label] = append(byDigit[label], i)
 	}
@@ -80,10 +84,10 @@ func load() (train, test *images, err error) {
 			}
 		}
 	}
-	return all.at(trainIndices), all.at(testIndices), nil
+	return all.At(trainIndices), all.At(testIndices), nil
 }
 
-func read() (*images, error) {
+func read() (*Images, error) {
 	unpacked, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {
 		return nil, err
@@ -94,7 +98,7 @@ func read() (*images, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := new(images)
+	all := new(Images)
 	row := make([]float32, pixels)
 	for line, record := range records {
 		for i := range row {
@@ -105,7 +109,7 @@ func read() (*images, error) {
 			row[i] = float32(value) / maxPixel
 		}
 		label, err := strconv.ParseFloat(record[pixels], 32)
-		if err != nil || label != float64(int32(label)) || label < 0 || label >= digits {
+		if err != nil || label != float64(int32(label)) || label < 0 || label >= classes {
 			return nil, fmt.Errorf("line %d: digit %q", line+1, record[pixels])
 		}
 		all.add(row, int32(label))

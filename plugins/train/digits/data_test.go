@@ -1,4 +1,4 @@
-package main
+package digits
 
 import (
 	"crypto/sha256"
@@ -8,12 +8,12 @@ import (
 )
 
 func TestSplitIsStratifiedAndWhole(t *testing.T) {
-	trainSet, testSet, err := load()
+	trainSet, testSet, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if trainSet.len() != 1442 || testSet.len() != 355 {
-		t.Errorf("%d images to train on and %d to test with, want 1442 and 355", trainSet.len(), testSet.len())
+	if trainSet.Len() != 1442 || testSet.Len() != 355 {
+		t.Errorf("%d images to train on and %d to test with, want 1442 and 355", trainSet.Len(), testSet.Len())
 	}
 	all, err := read()
 	if err != nil {
@@ -28,7 +28,7 @@ func TestSplitIsStratifiedAndWhole(t *testing.T) {
 			}
 		}
 	}
-	var perDigit, ofAll [digits]int
+	var perDigit, ofAll [classes]int
 	for _, label := range testSet.labels {
 		perDigit[label]++
 	}
@@ -48,7 +48,7 @@ type image struct {
 	label  int32
 }
 
-func count(set *images) map[image]int {
+func count(set *Images) map[image]int {
 	counted := make(map[image]int)
 	for i, label := range set.labels {
 		counted[image{[pixels]float32(set.pixels[i*pixels : (i+1)*pixels]), label}]++
@@ -66,7 +66,7 @@ func sum(a, b map[image]int) map[image]int {
 // TestSplitNeverChanges holds the test images to those of the first version: the accuracies of runs could not be
 // compared otherwise.
 func TestSplitNeverChanges(t *testing.T) {
-	_, testSet, err := load()
+	_, testSet, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package digits
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // TestEvaluationChangesNothing compares the whole state, random numbers included, before and after: a run that is
 // resumed behind an evaluation would otherwise not be the same run.
 func TestEvaluationChangesNothing(t *testing.T) {
-	trainSet, testSet, err := load()
+	trainSet, testSet, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,25 +29,27 @@ func TestEvaluationChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trainer := train.NewTrainer(backend, store, defaults.logits,
+	const batchSize = 64
+	network := Network{Kind: MLP, Hidden: 128, Dropout: 0.3}
+	trainer := train.NewTrainer(backend, store, network.Logits,
 		loss.SparseCategoricalCrossEntropyLogits, state.Watch(optimizer.Adam().Done()), nil, nil)
-	evaluator, err := newEvaluator(backend, store, defaults, testSet)
+	evaluator, err := NewEvaluator(backend, store, network, batchSize, testSet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := trainer.TrainStep(trainSet.batch()); err != nil {
+	if _, err := trainer.TrainStep(trainSet.Batch()); err != nil {
 		t.Fatal(err)
 	}
 	before := save(t, state)
-	first, err := evaluator.evaluate()
+	first, err := evaluator.Evaluate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := evaluator.evaluate()
+	second, err := evaluator.Evaluate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first != second || first.accuracy <= 0 || first.loss <= 0 {
+	if first != second || first.Accuracy <= 0 || first.Loss <= 0 {
 		t.Errorf("the same model scores %+v, and then %+v", first, second)
 	}
 	if !bytes.Equal(save(t, state), before) {
