@@ -28,8 +28,9 @@ type Loop struct {
 	State   *State         // that Run.Resume was given
 	Trainer *train.Trainer // with the optimizer of State.Watch
 	Steps   int64          // where training ends
-	// Batch makes the batch of a step, counted from 1: a function of the seed and the step alone. The trainer takes
-	// it over.
+	// Batch makes the batch of a step, counted from 1: a function of the seed and the step alone. It is called for one
+	// step at a time, in order, in a goroutine of its own and one step ahead, so that the device need not wait for it;
+	// it must not look at what After changes. The trainer takes the batch over.
 	Batch func(step int64) (train.Batch, error)
 	// After is called behind each step with the step's loss: to log, and to evaluate at the end of an epoch. The step's
 	// checkpoint comes after it, so that what it logs is not lost with a kill. It must leave the variables alone. It
@@ -40,9 +41,11 @@ type Loop struct {
 // Train trains from step, which Run.Resume has returned, to Steps. It returns sdk.ErrStopped, with a checkpoint made,
 // if the attempt was asked to stop.
 func (l Loop) Train(step int64) error {
+	batches := makeAhead(l.State.backend, l.Batch, step+1, l.Steps)
+	defer batches.leave()
 	for first := true; step < l.Steps; first = false {
 		step++
-		loss, err := l.step(step)
+		loss, err := l.step(batches)
 		if err != nil {
 			return fmt.Errorf("training step %d: %w", step, err)
 		}
@@ -69,8 +72,8 @@ func (l Loop) Train(step int64) error {
 	return nil
 }
 
-func (l Loop) step(step int64) (loss float64, err error) {
-	batch, err := l.Batch(step)
+func (l Loop) step(batches *ahead) (loss float64, err error) {
+	batch, err := batches.next()
 	if err != nil {
 		return 0, err
 	}

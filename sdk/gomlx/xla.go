@@ -5,6 +5,7 @@ package gomlx
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
@@ -31,6 +32,9 @@ func openXLA(device string) (backend compute.Backend, err error) {
 		err = failure
 	}
 	if err != nil {
+		if strings.Contains(err.Error(), "no supported devices found") { // what PJRT says of a GPU without free memory too
+			err = fmt.Errorf("it finds no GPU that it can use: see with nvidia-smi whether another process has its memory, and whether the driver is new enough: %w", err)
+		}
 		return nil, fmt.Errorf("XLA does not open: %w", err)
 	}
 	return backend, nil
