@@ -1,0 +1,93 @@
+// Package sandbox runs a program as a process of this machine that takes itself to be alone in a container: directories
+// appear where volumes are mounted, and the owner hears of it when one of them is synced.
+//
+// It needs no privileges. On Linux the process gets a user and a mount namespace where the system allows them, and so
+// sees its mounts at their paths. Elsewhere, the paths of the mounts are replaced in its arguments, its environment and
+// its working directory, by those of the directories behind them. Syncs are seen through a seccomp filter that asks the
+// owner about each fsync; where there is none, they are not seen.
+package sandbox
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Mount makes the directory or file Source appear at Path.
+type Mount struct {
+	Path     string `json:"path"`
+	Source   string `json:"source"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Stream is where a program writes to.
+type Stream int
+
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// Spec is what to run.
+type Spec struct {
+	ID      string // marks the processes, in their environment
+	Dir     string // of its own; what is needed besides is made below it
+	Args    []string
+	Env     []string
+	Workdir string
+	Mounts  []Mount
+
+	// Output gets what the program prints, as text, from one goroutine for each stream.
+	Output func(Stream, string)
+	// Synced is called when the program syncs the directory at a mount's Path, which waits for it. Its error is that of
+	// the sync.
+	Synced func(Mount) error
+}
+
+// marker is the variable by which all processes of a Sandbox are found when it ends.
+const marker = "MODAL_SANDBOX_ID"
+
+// Check says what is wrong with mounts.
+func Check(mounts []Mount) error {
+	for i, m := range mounts {
+		if !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || m.Path == "/" {
+			return fmt.Errorf("mount path %q is no clean absolute path", m.Path)
+		}
+		for _, other := range mounts[:i] {
+			if m.Path == other.Path || strings.HasPrefix(m.Path, other.Path+"/") || strings.HasPrefix(other.Path, m.Path+"/") {
+				return fmt.Errorf("mount paths %q and %q are in each other's way", other.Path, m.Path)
+			}
+		}
+	}
+	return nil
+}
+
+// Mode is how a program sees its mounts.
+type Mode string
+
+const (
+	Namespaces Mode = "namespaces" // at their paths
+	Rewriting  Mode = "rewriting"  // where they are; the paths are replaced
+)
+
+// Starter starts programs.
+type Starter struct {
+	helper string
+	mode   Mode
+	syncs  bool
+	asked  Mode
+}
+
+// NewStarter finds out what this machine allows. The helper is an executable that calls Helper first. The mode is "" for
+// the best there is.
+func NewStarter(helper string, mode Mode, scratch string) (*Starter, error) {
+	s := &Starter{helper: helper, mode: mode, asked: mode}
+	return s, s.probe(filepath.Join(scratch, "probe"))
+}
+
+// Mode is how programs will see their mounts.
+func (s *Starter) Mode() Mode { return s.mode }
+
+// SeesSyncs says whether Spec.Synced will be called.
+func (s *Starter) SeesSyncs() bool { return s.syncs }
