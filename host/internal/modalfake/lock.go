@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,12 +18,20 @@ func lockState(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.New("another modal-fake uses it")
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
 		}
-		return nil, fmt.Errorf("lock: %w", err)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.Join(errors.New("another modal-fake uses it"), f.Close())
+		}
 	}
-	return f, nil
 }
+
+// lockPatience is how long the guard of a killed fake may take to end that one's Sandboxes; it holds the lock until
+// then.
+const lockPatience = 5 * time.Second

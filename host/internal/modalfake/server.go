@@ -99,7 +99,7 @@ func (s *Server) open() (err error) {
 	if s.lock, err = lockState(s.cfg.State); err != nil {
 		return err
 	}
-	if s.starter, err = sandbox.NewStarter(s.cfg.Helper, s.cfg.Mounts, s.cfg.State); err != nil {
+	if s.starter, err = sandbox.NewStarter(s.cfg.Helper, s.cfg.Mounts, s.cfg.State, s.lock); err != nil {
 		return err
 	}
 	s.log.Info("Sandboxes", "mounts", s.starter.Mode(), "syncs are seen", s.starter.SeesSyncs())
@@ -172,8 +172,12 @@ func (s *Server) Close() error {
 		s.web.Close()
 	}
 	s.tasks.Wait()
-	if s.lock == nil {
-		return nil
+	var errs []error
+	if s.starter != nil {
+		errs = append(errs, s.starter.Close())
 	}
-	return errors.Join(s.removeControl(), s.lock.Close())
+	if s.lock != nil {
+		errs = append(errs, s.removeControl(), s.lock.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -34,10 +34,14 @@ type report struct {
 // socketFD is where the helper finds its socket.
 const socketFD = 3
 
-// Helper does not return if this process was started as the helper: it then becomes the program of a Sandbox. An
-// executable that starts Sandboxes calls it before anything else.
+// Helper does not return if this process was started as the helper, which becomes the program of a Sandbox, or as the
+// guard. An executable that starts Sandboxes calls it before anything else.
 func Helper() {
-	if len(os.Args) == 0 || os.Args[0] != helperName {
+	if len(os.Args) == 2 && os.Args[0] == guardName {
+		runGuard(os.Args[1])
+		os.Exit(0)
+	}
+	if len(os.Args) != 1 || os.Args[0] != helperName {
 		return
 	}
 	runtime.LockOSThread() // the filter is one thread's, the one that becomes the program

@@ -8,7 +8,11 @@
 package sandbox
 
 import (
+	"crypto/rand"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -45,8 +49,11 @@ type Spec struct {
 	Synced func(Mount) error
 }
 
-// marker is the variable by which all processes of a Sandbox are found when it ends.
-const marker = "MODAL_SANDBOX_ID"
+// The variables by which processes are found when they must end: those of one Sandbox, and those of all.
+const (
+	marker      = "MODAL_SANDBOX_ID"
+	ownerMarker = "MODAL_FAKE_OWNER"
+)
 
 // Check says what is wrong with mounts.
 func Check(mounts []Mount) error {
@@ -73,17 +80,22 @@ const (
 
 // Starter starts programs.
 type Starter struct {
-	helper string
-	mode   Mode
-	syncs  bool
-	asked  Mode
+	helper   string
+	mode     Mode
+	syncs    bool
+	mark     string // of all processes that it starts
+	guardian *exec.Cmd
+	owner    io.Closer // when it is closed, the guardian acts
 }
 
 // NewStarter finds out what this machine allows. The helper is an executable that calls Helper first. The mode is "" for
-// the best there is.
-func NewStarter(helper string, mode Mode, scratch string) (*Starter, error) {
-	s := &Starter{helper: helper, mode: mode, asked: mode}
-	return s, s.probe(filepath.Join(scratch, "probe"))
+// the best there is. What is in hold stays open, also when this process is killed, until the last program has ended.
+func NewStarter(helper string, mode Mode, scratch string, hold ...*os.File) (*Starter, error) {
+	s := &Starter{helper: helper, mark: rand.Text()}
+	if err := s.guard(hold...); err != nil {
+		return nil, err
+	}
+	return s, s.probe(filepath.Join(scratch, "probe"), mode)
 }
 
 // Mode is how programs will see their mounts.

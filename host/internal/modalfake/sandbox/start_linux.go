@@ -32,8 +32,8 @@ func (s *Starter) start(spec Spec) (_ *Process, noSyncs string, err error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "owner")
 	defer ours.Close()
 
-	o := order{Args: spec.Args, Env: append(spec.Env, marker+"="+spec.ID), Workdir: spec.Workdir, Mounts: spec.Mounts}
-	cmd := &exec.Cmd{Path: s.helper, Args: []string{helperName}, Env: []string{marker + "=" + spec.ID}}
+	o := order{Args: spec.Args, Env: append(spec.Env, s.marks(spec)...), Workdir: spec.Workdir, Mounts: spec.Mounts}
+	cmd := &exec.Cmd{Path: s.helper, Args: []string{helperName}, Env: s.marks(spec)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if s.mode == Namespaces {
 		o.Root = filepath.Join(spec.Dir, "root")
@@ -76,6 +76,10 @@ func (s *Starter) start(spec Spec) (_ *Process, noSyncs string, err error) {
 	return p, ready.NoSyncs, nil
 }
 
+func (s *Starter) marks(spec Spec) []string {
+	return []string{marker + "=" + spec.ID, ownerMarker + "=" + s.mark}
+}
+
 // hear reads a report of the helper; io.EOF if it has closed its socket.
 func hear(socket int) (filter int, r report, err error) {
 	raw, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4))
@@ -113,10 +117,10 @@ func hear(socket int) (filter int, r report, err error) {
 }
 
 // probe starts a program that does nothing, in the best mode first.
-func (s *Starter) probe(dir string) error {
+func (s *Starter) probe(dir string, asked Mode) error {
 	modes := []Mode{Namespaces, Rewriting}
-	if s.asked != "" {
-		modes = []Mode{s.asked}
+	if asked != "" {
+		modes = []Mode{asked}
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "root"), 0o755); err != nil {
 		return err
