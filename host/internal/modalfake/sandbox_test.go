@@ -100,14 +100,19 @@ func read(t *testing.T, r io.Reader) string {
 	return string(text)
 }
 
-// says waits until a Sandbox has printed a line.
-func (l *lab) says(s *modal.Sandbox, line string) {
+// says waits until a Sandbox has printed a line that begins so, and returns the rest of it.
+func (l *lab) says(s *modal.Sandbox, begin string) string {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), patience)
 	defer cancel()
 	stream, err := l.client.Raw.SandboxGetLogs(ctx, pb.SandboxGetLogsRequest_builder{SandboxId: s.SandboxID, Timeout: 55}.Build())
 	said := ""
-	for err == nil && !strings.Contains(said, line+"\n") {
+	for err == nil {
+		for line := range strings.Lines(said) {
+			if rest, ok := strings.CutPrefix(line, begin); ok && strings.HasSuffix(rest, "\n") {
+				return strings.TrimSpace(rest)
+			}
+		}
 		var batch *pb.TaskLogsBatch
 		if batch, err = stream.Recv(); err == nil {
 			for _, item := range batch.GetItems() {
@@ -115,9 +120,8 @@ func (l *lab) says(s *modal.Sandbox, line string) {
 			}
 		}
 	}
-	if err != nil {
-		l.Fatalf("the Sandbox never said %q, only %q: %v", line, said, err)
-	}
+	l.Fatalf("the Sandbox never said %q, only %q: %v", begin, said, err)
+	return ""
 }
 
 // files are those in the volume, with their content.
@@ -257,28 +261,15 @@ func TestPreemptionLosesWhatIsNotCommitted(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			l := newLab(t, "--set", "preempt-status="+want, "--set", "commit=end")
 			s := l.start(`echo kept >/outputs/kept; sync /outputs; echo lost >/outputs/lost; sleep 1000 & setsid sleep 1000 & echo ready $!; wait`)
-			l.says(s, "ready "+pidOf(l, s))
+			pid := l.says(s, "ready")
 			l.fake.Tell(t, "preempt", s.SandboxID)
 			if r := l.result(s); r.GetStatus().String() != "GENERIC_STATUS_"+want || r.GetExitcode() != 0 {
 				t.Errorf("the preempted Sandbox reports %s", r)
 			}
 			l.mustHave(map[string]string{"kept": "kept\n"})
-			mustBeGone(t, pidOf(l, s))
+			mustBeGone(t, pid)
 		})
 	}
-}
-
-// pidOf reads the number behind ready.
-func pidOf(l *lab, s *modal.Sandbox) string {
-	l.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		logs := l.fake.MustModal(l, "app", "logs", l.app.AppID)
-		if _, pid, ok := strings.Cut(logs, "ready "); ok {
-			return strings.TrimSpace(pid)
-		}
-	}
-	l.Fatal("the Sandbox never said ready")
-	return ""
 }
 
 func mustBeGone(t *testing.T, pid string) {
@@ -493,8 +484,8 @@ func TestASandboxEndsWithTheFake(t *testing.T) {
 	}{{"killed", (*faketest.Fake).Kill}, {"stopped", (*faketest.Fake).Stop}} {
 		t.Run(end.name, func(t *testing.T) {
 			l := newLab(t)
-			s := l.start("echo x >/outputs/x; sync /outputs; echo ready $$; sleep 1000; true")
-			pid := pidOf(l, s)
+			s := l.start("echo x >/outputs/x; sync /outputs; setsid sleep 1000 & echo ready $!; wait")
+			pid := l.says(s, "ready")
 			end.end(l.fake, t)
 			mustBeGone(t, pid)
 			l.fake.Run(t)

@@ -121,11 +121,21 @@ func (f *Fake) Setenv(t *testing.T) {
 // Tell runs a subcommand of modal-fake for this fake, such as preempt all, and returns what it prints.
 func (f *Fake) Tell(t testing.TB, args ...string) string {
 	t.Helper()
+	said, err := f.Try(t, args...)
+	if err != nil {
+		t.Fatalf("modal-fake %s: %v", strings.Join(args, " "), err)
+	}
+	return said
+}
+
+// Try is Tell for what may fail.
+func (f *Fake) Try(t testing.TB, args ...string) (string, error) {
+	t.Helper()
 	said, err := exec.Command(binary(t), append(args, "--state", f.State)...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("modal-fake %s: %v\n%s", strings.Join(args, " "), err, said)
+		return "", fmt.Errorf("%w: %s", err, said)
 	}
-	return string(said)
+	return string(said), nil
 }
 
 var build struct {
