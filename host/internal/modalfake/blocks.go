@@ -23,14 +23,10 @@ const maxUpload = 2 << 30
 
 // blockURL is an address that is good for one thing and for a while: whoever has it needs no token, as with the real
 // ones, which are those of an object store.
-func (s *Server) blockURL(method string, sum content.Sum, start, end uint64) string {
+func (s *Server) blockURL(method string, sum content.Sum, query url.Values) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	query := url.Values{
-		"start":   {strconv.FormatUint(start, 10)},
-		"end":     {strconv.FormatUint(end, 10)},
-		"expires": {strconv.FormatInt(time.Now().Add(s.dice.Now().BlockURLLife).UnixMilli(), 10)},
-	}
+	query.Set("expires", strconv.FormatInt(time.Now().Add(s.dice.Now().BlockURLLife).UnixMilli(), 10))
 	query.Set("signature", s.auth.sign(blockText(method, sum, query)))
 	return "http://" + s.webAddr + "/block/" + string(sum) + "?" + query.Encode()
 }
@@ -39,11 +35,17 @@ func blockText(method string, sum content.Sum, query url.Values) string {
 	return strings.Join([]string{method, string(sum), query.Get("start"), query.Get("end"), query.Get("expires")}, " ")
 }
 
+// getURL is the address of a piece of a block.
 func (s *Server) getURL(p volume.Piece) string {
-	return s.blockURL(http.MethodGet, p.Sum, p.Start, p.End)
+	return s.blockURL(http.MethodGet, p.Sum, url.Values{
+		"start": {strconv.FormatUint(p.Start, 10)}, "end": {strconv.FormatUint(p.End, 10)},
+	})
 }
 
-func (s *Server) putURL(sum content.Sum) string { return s.blockURL(http.MethodPut, sum, 0, 0) }
+// blobURL is the address of a whole content, with the zero bytes at its end.
+func (s *Server) blobURL(sum content.Sum) string { return s.blockURL(http.MethodGet, sum, url.Values{}) }
+
+func (s *Server) putURL(sum content.Sum) string { return s.blockURL(http.MethodPut, sum, url.Values{}) }
 
 // refuseBlock says why an address is not good now; "" if it is.
 func (s *Server) refuseBlock(r *http.Request, sum content.Sum) string {
@@ -79,17 +81,19 @@ func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
 	s.getBlock(w, r, sum)
 }
 
-// getBlock sends what the address means of a block, without the zero bytes at its end: a client must put them back.
+// getBlock sends what the address means: of a block without the zero bytes at its end, which a client must put back.
 func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
-	start, _ := strconv.Atoi(r.URL.Query().Get("start"))
-	end, _ := strconv.Atoi(r.URL.Query().Get("end"))
-	block, err := s.content.Get(sum)
+	body, err := s.content.Get(sum)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	end = min(end, len(block))
-	body := volume.Trim(block[min(start, end):end])
+	if query := r.URL.Query(); query.Has("start") {
+		start, _ := strconv.Atoi(query.Get("start"))
+		end, _ := strconv.Atoi(query.Get("end"))
+		end = min(end, len(body))
+		body = volume.Trim(body[min(start, end):end])
+	}
 	digest := sha256.Sum256(body)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest[:])+":") // RFC 9530

@@ -86,6 +86,7 @@ func differs(a, b []byte) int {
 func TestModalsCommandLineMovesFilesByteForByte(t *testing.T) {
 	for _, version := range []string{"1", "2"} {
 		t.Run("version "+version, func(t *testing.T) {
+			t.Parallel()
 			f := faketest.Start(t)
 			dir := t.TempDir()
 			files := samples()

@@ -72,3 +72,23 @@ func (r *running) commitAtEnd() {
 		r.server.log.Warn("the last commit failed", "sandbox", r.record.ID, "error", err)
 	}
 }
+
+// tear commits a part of what is not committed: a machine that is taken away may be in the middle of a commit in the
+// background, of which nothing says in what order it goes.
+func (r *running) tear() {
+	for _, v := range r.volumes {
+		if v.readOnly {
+			continue
+		}
+		v.mu.Lock()
+		change, err := v.copy.Scan()
+		v.mu.Unlock()
+		if err == nil {
+			change = change.Tear(r.server.dice.Half)
+			err = r.server.changeVolume(v.id, func(tree volume.Tree) (volume.Tree, error) { return change.Apply(tree), nil })
+		}
+		if err != nil {
+			r.server.log.Warn("a torn commit failed", "sandbox", r.record.ID, "mount", v.path, "error", err)
+		}
+	}
+}

@@ -142,8 +142,11 @@ func (b *breakingStream) SendMsg(m any) error {
 	return b.server.dice.Drop()
 }
 
+// builderVersion is of Modal's image builder, which is not here; clients want one that they know.
+const builderVersion = "2025.06"
+
 func (s service) ClientHello(context.Context, *emptypb.Empty) (*pb.ClientHelloResponse, error) {
-	return pb.ClientHelloResponse_builder{ImageBuilderVersion: "2025.06"}.Build(), nil
+	return pb.ClientHelloResponse_builder{ImageBuilderVersion: builderVersion}.Build(), nil
 }
 
 func (s service) AuthTokenGet(context.Context, *pb.AuthTokenGetRequest) (*pb.AuthTokenGetResponse, error) {

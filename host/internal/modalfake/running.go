@@ -135,8 +135,13 @@ func (r *running) run() outcome {
 	}
 }
 
-// queue waits while there are no GPUs.
+// queue waits for the start, and while there are no GPUs.
 func (r *running) queue() (why ending) {
+	select {
+	case <-time.After(r.server.dice.Now().StartDelay):
+	case why := <-r.asked:
+		return why
+	}
 	for wantsGPU(r.definition) {
 		changed := r.server.dice.Changed()
 		if r.server.dice.GPUs() == faults.GPUsThere {
@@ -289,8 +294,11 @@ func (r *running) kill(why ending) outcome {
 	}
 	r.process.Kill()
 	<-r.process.Done()
-	if why == terminated || why == timedOut {
+	switch {
+	case why == terminated || why == timedOut:
 		r.commitAtEnd()
+	case why == preempted && r.server.dice.Tear():
+		r.tear()
 	}
 	return r.killed(why)
 }

@@ -19,6 +19,10 @@ type secret struct {
 	Env         map[string]string `json:"env"`
 }
 
+func (s *secret) metadata() *pb.SecretMetadata {
+	return pb.SecretMetadata_builder{Name: s.Name, CreationInfo: pb.CreationInfo_builder{CreatedAt: seconds(s.Created), CreatedBy: person}.Build()}.Build()
+}
+
 func (s service) SecretGetOrCreate(_ context.Context, r *pb.SecretGetOrCreateRequest) (*pb.SecretGetOrCreateResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +46,7 @@ func (s service) SecretGetOrCreate(_ context.Context, r *pb.SecretGetOrCreateReq
 			return nil, notFound("Secret '%s' has no key '%s'", name, key)
 		}
 	}
-	return pb.SecretGetOrCreateResponse_builder{SecretId: found.ID}.Build(), nil
+	return pb.SecretGetOrCreateResponse_builder{SecretId: found.ID, Metadata: found.metadata()}.Build(), nil
 }
 
 func (s service) SecretList(_ context.Context, r *pb.SecretListRequest) (*pb.SecretListResponse, error) {
@@ -52,7 +56,7 @@ func (s service) SecretList(_ context.Context, r *pb.SecretListRequest) (*pb.Sec
 	var items []*pb.SecretListItem
 	for _, o := range s.secrets.All() {
 		if o.Name != "" && o.Environment == env {
-			items = append(items, pb.SecretListItem_builder{Label: o.Name, SecretId: o.ID, CreatedAt: seconds(o.Created), EnvironmentName: env}.Build())
+			items = append(items, pb.SecretListItem_builder{Label: o.Name, SecretId: o.ID, CreatedAt: seconds(o.Created), EnvironmentName: env, Metadata: o.metadata()}.Build())
 		}
 	}
 	return pb.SecretListResponse_builder{Items: items, EnvironmentName: env}.Build(), nil

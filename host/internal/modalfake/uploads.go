@@ -82,3 +82,12 @@ func (s service) BlobCreate(_ context.Context, r *pb.BlobCreateRequest) (*pb.Blo
 		BlobIds: []string{string(sum)}, UploadUrls: pb.UploadUrlList_builder{Items: []string{url}}.Build(),
 	}.Build(), nil
 }
+
+// BlobGet gives an address from which a blob can be had.
+func (s service) BlobGet(_ context.Context, r *pb.BlobGetRequest) (*pb.BlobGetResponse, error) {
+	sum := content.Sum(r.GetBlobId())
+	if !s.content.Has(sum) {
+		return nil, notFound("Blob '%s' not found", r.GetBlobId())
+	}
+	return pb.BlobGetResponse_builder{DownloadUrl: s.blobURL(sum)}.Build(), nil
+}

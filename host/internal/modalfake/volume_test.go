@@ -155,3 +155,37 @@ func TestAVolumeOutlivesTheFake(t *testing.T) {
 		t.Errorf("after a kill, the file has %q", got)
 	}
 }
+
+func TestVersion1IsReadByItsOwnCall(t *testing.T) {
+	f := faketest.Start(t)
+	c := f.Client(t)
+	v := makeVolume(t, c, "first", pb.VolumeFsVersion_VOLUME_FS_VERSION_V1)
+	files := samples()
+	dir := t.TempDir()
+	writeAll(t, dir, files)
+	f.MustModal(t, "volume", "put", "first", dir, "/data")
+	for name, want := range files {
+		r, err := c.Raw.VolumeGetFile(t.Context(), pb.VolumeGetFileRequest_builder{VolumeId: v.id, Path: "data/" + name}.Build())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.GetData()
+		if r.HasDataBlobId() {
+			blob, err := c.Raw.BlobGet(t.Context(), pb.BlobGetRequest_builder{BlobId: r.GetDataBlobId()}.Build())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = []byte(strings.TrimPrefix(fetch(t, blob.GetDownloadUrl()), "200 OK: "))
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, want %d; the first that differs is %d", name, len(got), len(want), differs(got, want))
+		}
+	}
+	stream, err := c.Raw.VolumeListFiles2(t.Context(), pb.VolumeListFiles2Request_builder{VolumeId: v.id, Path: "/"}.Build())
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("the call for version 2: %v, want FailedPrecondition", err)
+	}
+}

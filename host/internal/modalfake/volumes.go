@@ -1,6 +1,7 @@
 package modalfake
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -254,6 +255,34 @@ func (s service) VolumeGetFile2(_ context.Context, r *pb.VolumeGetFile2Request) 
 		urls = append(urls, s.getURL(piece))
 	}
 	return pb.VolumeGetFile2Response_builder{GetUrls: urls, Size: entry.Size, Start: start, Len: length}.Build(), nil
+}
+
+// maxInline is the most that VolumeGetFile answers with instead of a blob.
+const maxInline = 4 << 20
+
+// VolumeGetFile is that of version 1, whose larger files come as a blob.
+func (s service) VolumeGetFile(_ context.Context, r *pb.VolumeGetFileRequest) (*pb.VolumeGetFileResponse, error) {
+	if err := s.mustBe(r.GetVolumeId(), 1); err != nil {
+		return nil, err
+	}
+	entry, err := s.file(r.GetVolumeId(), r.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	var whole bytes.Buffer
+	if err := entry.Write(s.content, &whole); err != nil {
+		return nil, err
+	}
+	start, length := span(entry, r.GetStart(), r.GetLen())
+	content := whole.Bytes()[start : start+length]
+	response := pb.VolumeGetFileResponse_builder{Size: entry.Size, Start: start, Len: length}.Build()
+	if len(content) <= maxInline {
+		response.SetData(content)
+		return response, nil
+	}
+	sum, err := s.content.Put(content)
+	response.SetDataBlobId(string(sum))
+	return response, err
 }
 
 func (s service) removeFile(id, path string, recursive bool) (*emptypb.Empty, error) {

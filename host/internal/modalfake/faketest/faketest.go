@@ -151,12 +151,12 @@ func binary(t testing.TB) string {
 		return path
 	}
 	build.Do(func() {
-		dir := filepath.Join(os.TempDir(), fmt.Sprintf("modal-fake-%d", os.Getuid()))
-		if build.err = os.MkdirAll(dir, 0o700); build.err != nil {
+		dir, err := os.MkdirTemp("", "modal-fake")
+		if err != nil {
+			build.err = err
 			return
 		}
-		// Named after this process, since others may test at the same time, and removed with it below.
-		build.path = filepath.Join(dir, fmt.Sprint(os.Getpid()))
+		build.path = filepath.Join(dir, "modal-fake")
 		command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", build.path, "github.com/mtt-project/mtt/host/cmd/modal-fake")
 		command.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if said, err := command.CombinedOutput(); err != nil {
@@ -173,7 +173,7 @@ func binary(t testing.TB) string {
 func Main(m *testing.M) {
 	code := m.Run()
 	if build.path != "" {
-		os.Remove(build.path)
+		os.RemoveAll(filepath.Dir(build.path))
 	}
 	os.Exit(code)
 }

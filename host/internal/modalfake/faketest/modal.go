@@ -25,20 +25,36 @@ func (r Result) String() string {
 // PATH; where it is missing, the test fails in CI and is skipped elsewhere.
 func (f *Fake) Modal(t testing.TB, args ...string) Result {
 	t.Helper()
+	return f.run(t, find(t), args...)
+}
+
+// Python runs a script with the Python client of Modal's that the command line is part of, and returns what it prints.
+func (f *Fake) Python(t testing.TB, script string) string {
+	t.Helper()
+	r := f.run(t, filepath.Join(filepath.Dir(find(t)), "python3"), "-c", script)
+	if r.Code != 0 {
+		t.Fatalf("python: %s", r)
+	}
+	return r.Stdout
+}
+
+func (f *Fake) run(t testing.TB, name string, args ...string) Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, find(t), args...)
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Env = append(f.Environ(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TZ=UTC", "COLUMNS=200", "PYTHONDONTWRITEBYTECODE=1")
+	// The newer calls for Sandboxes are not modal-go's, and not here.
+	cmd.Env = append(f.Environ(t), "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TZ=UTC", "COLUMNS=200", "PYTHONDONTWRITEBYTECODE=1", "MODAL_SANDBOX_V2=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		t.Fatalf("modal %q did not end within %s\nstdout: %s\nstderr: %s", args, patience, stdout.String(), stderr.String())
+		t.Fatalf("%s %q did not end within %s\nstdout: %s\nstderr: %s", name, args, patience, stdout.String(), stderr.String())
 	}
 	if cmd.ProcessState == nil {
-		t.Fatalf("modal %q: %v", args, err)
+		t.Fatalf("%s %q: %v", name, args, err)
 	}
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
 }

@@ -91,12 +91,18 @@ func (d *Dice) Drop() error {
 // Repeat says whether a message comes again.
 func (d *Dice) Repeat() bool { return d.throw(func(s *Settings) float64 { return s.RepeatStreams }) }
 
+// Tear says whether the files that a preempted Sandbox did not commit are committed in part.
+func (d *Dice) Tear() bool { return d.throw(func(s *Settings) float64 { return s.TornCommits }) }
+
+// Half says yes half of the time.
+func (d *Dice) Half() bool { return d.throw(func(*Settings) float64 { return 0.5 }) }
+
 // Fail returns the error with which a call fails before it is carried out, and the one with which it does afterwards.
 func (d *Dice) Fail() (before, after error) {
 	if !d.throw(func(s *Settings) float64 { return s.ErrorRate }) {
 		return nil, nil
 	}
-	if d.throw(func(*Settings) float64 { return 0.5 }) {
+	if d.Half() {
 		return d.failure("the call was not carried out"), nil
 	}
 	return nil, d.failure("the answer was lost")

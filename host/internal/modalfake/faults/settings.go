@@ -19,6 +19,8 @@ type Settings struct {
 	PreemptMean   time.Duration
 	PreemptSignal Signal
 	PreemptGrace  time.Duration
+	TornCommits   float64
+	StartDelay    time.Duration
 	TimeLimit     time.Duration
 	GPUs          GPUs
 	GPUsFor       time.Duration
@@ -57,6 +59,8 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.PreemptMean, "preempt-mean", s.PreemptMean, "preempt each Sandbox at random, after this time on average; 0 never")
 	f.Var(&s.PreemptSignal, "preempt-signal", "the `signal` before the kill: none, INT or TERM")
 	f.DurationVar(&s.PreemptGrace, "preempt-grace", s.PreemptGrace, "the time between that signal and the kill")
+	f.Float64Var(&s.TornCommits, "torn-commits", s.TornCommits, "the `share` of preemptions at which some of the files that were not committed, chosen at random, are")
+	f.DurationVar(&s.StartDelay, "start-delay", s.StartDelay, "how long a Sandbox is in the queue before it starts")
 	f.DurationVar(&s.TimeLimit, "time-limit", s.TimeLimit, "ends every Sandbox after this time, whatever it asked for; 0 does not")
 	f.Var(&s.GPUs, "gpus", "Sandboxes with a GPU are `started`, queued or refused")
 	f.DurationVar(&s.GPUsFor, "gpus-for", s.GPUsFor, "how long gpus=queued or refused holds, from when it is set; 0 until it is set again")

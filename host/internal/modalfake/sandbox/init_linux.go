@@ -66,6 +66,9 @@ func become() error {
 		if err := changeRoot(o.Root, o.Mounts); err != nil {
 			return err
 		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return fmt.Errorf("forgo capabilities: %w", err)
+		}
 	}
 	if err := os.Chdir(o.Workdir); err != nil {
 		return err

@@ -40,7 +40,9 @@ func (s *Starter) start(spec Spec) (_ *Process, noSyncs string, err error) {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
-		// The helper keeps its capabilities in the namespace until it becomes the program.
+		// Without it, the helper would have no capabilities in the namespace, unless it is root's. It forgoes it before
+		// it becomes the program.
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	} else {
 		o.Args, o.Env, o.Workdir = rewriteAll(o.Args, spec.Mounts), rewriteAll(o.Env, spec.Mounts), rewrite(o.Workdir, spec.Mounts)
 	}

@@ -146,6 +146,22 @@ func (w *Working) read(path string, known scanned) (scanned, error) {
 	return file, nil // a socket or the like has no type here and is left out
 }
 
+// Tear returns a change with only those files and removals that keep says.
+func (c *Change) Tear(keep func() bool) *Change {
+	torn := &Change{Put: Tree{}, scan: c.scan}
+	for _, name := range slices.Sorted(maps.Keys(c.Put)) {
+		if c.Put[name].Type == Directory || keep() {
+			torn.Put[name] = c.Put[name]
+		}
+	}
+	for _, name := range c.Removed {
+		if keep() {
+			torn.Removed = append(torn.Removed, name)
+		}
+	}
+	return torn
+}
+
 // Apply returns the tree with the change made to it. The last writer of a file wins; what others put into a directory
 // that this Sandbox removed stays, and the directory with it.
 func (c *Change) Apply(tree Tree) Tree {
