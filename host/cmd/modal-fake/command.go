@@ -30,9 +30,8 @@ func command() *cobra.Command {
 		Short: "An offline stand-in for Modal's control plane, for tests",
 		Long: "An offline stand-in for Modal's control plane, for tests. It serves until SIGINT or SIGTERM, and prints its address.\n" +
 			"Its Sandboxes are processes of this machine, without any wall around them.",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: false,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Dice = faults.New(seed)
 			cfg.Mounts = sandbox.Mode(mounts)
@@ -98,8 +97,7 @@ func settingsCommand() *cobra.Command {
 			return list(cmd, faults.New(0).List())
 		},
 	}
-	c.InheritedFlags() // --state means nothing here
-	c.Flags().String("state", "", "")
+	c.Flags().String("state", "", "") // in place of the one that the others need
 	_ = c.Flags().MarkHidden("state")
 	return c
 }
@@ -119,15 +117,22 @@ func setCommand(state *string) *cobra.Command {
 }
 
 func preemptCommand(state *string) *cobra.Command {
-	return &cobra.Command{
+	var reported string
+	c := &cobra.Command{
 		Use:   "preempt --state DIR {SANDBOX|TASK|NAME|all}…",
 		Short: "Take the machine away from Sandboxes, now",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, err := modalfake.Tell(*state, modalfake.Order{Preempt: args})
+			o := modalfake.Order{Preempt: args}
+			if reported != "" {
+				o.Set = []modalfake.Assignment{{Name: "preempt-status", Value: reported}}
+			}
+			_, err := modalfake.Tell(*state, o)
 			return err
 		},
 	}
+	c.Flags().StringVar(&reported, "status", "", "set preempt-status to this `status` before")
+	return c
 }
 
 func rotateCommand(state *string) *cobra.Command {

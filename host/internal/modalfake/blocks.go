@@ -43,7 +43,9 @@ func (s *Server) getURL(p volume.Piece) string {
 }
 
 // blobURL is the address of a whole content, with the zero bytes at its end.
-func (s *Server) blobURL(sum content.Sum) string { return s.blockURL(http.MethodGet, sum, url.Values{}) }
+func (s *Server) blobURL(sum content.Sum) string {
+	return s.blockURL(http.MethodGet, sum, url.Values{})
+}
 
 func (s *Server) putURL(sum content.Sum) string { return s.blockURL(http.MethodPut, sum, url.Values{}) }
 

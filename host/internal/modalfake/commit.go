@@ -23,7 +23,7 @@ func (r *running) synced(m sandbox.Mount) error {
 			return nil
 		}
 		err := r.commit(v)
-		r.server.log.Info("synced", "sandbox", r.record.ID, "mount", v.path, "error", err)
+		r.server.log.Info("synced", "sandbox", r.id, "mount", v.path, "error", err)
 		if status.Code(err) == codes.ResourceExhausted {
 			return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 		}
@@ -54,7 +54,7 @@ func (r *running) commit(v *mounted) error {
 func (r *running) commitAll() {
 	for _, v := range r.volumes {
 		if err := r.commit(v); err != nil {
-			r.server.log.Warn("a commit failed", "sandbox", r.record.ID, "mount", v.path, "error", err)
+			r.server.log.Warn("a commit failed", "sandbox", r.id, "mount", v.path, "error", err)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (r *running) commitAtEnd() {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		r.server.log.Warn("the last commit failed", "sandbox", r.record.ID, "error", err)
+		r.server.log.Warn("the last commit failed", "sandbox", r.id, "error", err)
 	}
 }
 
@@ -88,7 +88,7 @@ func (r *running) tear() {
 			err = r.server.changeVolume(v.id, func(tree volume.Tree) (volume.Tree, error) { return change.Apply(tree), nil })
 		}
 		if err != nil {
-			r.server.log.Warn("a torn commit failed", "sandbox", r.record.ID, "mount", v.path, "error", err)
+			r.server.log.Warn("a torn commit failed", "sandbox", r.id, "mount", v.path, "error", err)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (s service) EnvironmentList(context.Context, *emptypb.Empty) (*pb.Environme
 }
 
 func (s service) WorkspaceNameLookup(context.Context, *emptypb.Empty) (*pb.WorkspaceNameLookupResponse, error) {
-	return pb.WorkspaceNameLookupResponse_builder{WorkspaceName: person, Username: person}.Build(), nil
+	return pb.WorkspaceNameLookupResponse_builder{Username: person}.Build(), nil
 }
 
 func (s service) TokenInfoGet(context.Context, *pb.TokenInfoGetRequest) (*pb.TokenInfoGetResponse, error) {

@@ -14,9 +14,9 @@ func (s *Server) Preempt(id string) ([]string, error) {
 	defer s.mu.Unlock()
 	var ids []string
 	for _, run := range s.running {
-		if id == "all" || id == run.record.ID || id == run.record.TaskID || (id != "" && id == run.record.Name) {
+		if id == "all" || id == run.id || id == run.record.TaskID || (id != "" && id == run.record.Name) {
 			run.end(preempted)
-			ids = append(ids, run.record.ID)
+			ids = append(ids, run.id)
 		}
 	}
 	if len(ids) == 0 && id != "all" {

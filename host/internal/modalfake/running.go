@@ -29,6 +29,7 @@ const (
 // running is a Sandbox that has not ended.
 type running struct {
 	server     *Server
+	id         string
 	record     *sandboxRecord // guarded by the server's mu
 	definition *pb.Sandbox
 	started    chan struct{} // closed when the process is there
@@ -52,7 +53,7 @@ type mounted struct {
 }
 
 func newRunning(s *Server, record *sandboxRecord, definition *pb.Sandbox) *running {
-	return &running{server: s, record: record, definition: definition,
+	return &running{server: s, id: record.ID, record: record, definition: definition,
 		started: make(chan struct{}), ended: make(chan struct{}), asked: make(chan ending, 1)}
 }
 
@@ -64,13 +65,13 @@ func (r *running) end(why ending) {
 	}
 }
 
-func (r *running) dir() string { return filepath.Join(r.server.cfg.State, "running", r.record.ID) }
+func (r *running) dir() string { return filepath.Join(r.server.cfg.State, "running", r.id) }
 
 // live is the life of a Sandbox.
 func (r *running) live() {
 	result := r.run()
 	if err := os.RemoveAll(r.dir()); err != nil {
-		r.server.log.Error("a Sandbox's directory stays", "sandbox", r.record.ID, "error", err)
+		r.server.log.Error("a Sandbox's directory stays", "sandbox", r.id, "error", err)
 	}
 	s := r.server
 	s.mu.Lock()
@@ -187,7 +188,7 @@ func (r *running) start() error {
 // spec makes what the process needs.
 func (r *running) spec() (sandbox.Spec, error) {
 	s, d := r.server, r.definition
-	spec := sandbox.Spec{ID: r.record.ID, Dir: r.dir(), Args: d.GetEntrypointArgs(), Output: r.print, Synced: r.synced}
+	spec := sandbox.Spec{ID: r.id, Dir: r.dir(), Args: d.GetEntrypointArgs(), Output: r.print, Synced: r.synced}
 	if len(spec.Args) == 0 {
 		spec.Args = []string{"sleep", "infinity"} // what Modal's documentation says of a Sandbox without a command
 	}
@@ -277,7 +278,7 @@ func (r *running) print(stream sandbox.Stream, text string) {
 	s := r.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logOf(r.record.AppID).add(logEntry{Sandbox: r.record.ID, Task: r.record.TaskID, Source: source, Data: text})
+	s.logOf(r.record.AppID).add(logEntry{Sandbox: r.id, Task: r.record.TaskID, Source: source, Data: text})
 }
 
 // kill ends the process by force, after a warning if it is preempted and the settings have one. What it has not

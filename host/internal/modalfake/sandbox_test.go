@@ -263,10 +263,10 @@ func TestASandboxDoesNotSeeWhatOthersCommit(t *testing.T) {
 func TestPreemptionLosesWhatIsNotCommitted(t *testing.T) {
 	for _, want := range []string{"TERMINATED", "FAILURE", "INTERNAL_FAILURE", "SUCCESS"} {
 		t.Run(want, func(t *testing.T) {
-			l := newLab(t, "--set", "preempt-status="+want, "--set", "commit=end")
+			l := newLab(t, "--set", "commit=end")
 			s := l.start(`echo kept >/outputs/kept; sync /outputs; echo lost >/outputs/lost; sleep 1000 & setsid sleep 1000 & echo ready $!; wait`)
 			pid := l.says(s, "ready")
-			l.fake.Tell(t, "preempt", s.SandboxID)
+			l.fake.Tell(t, "preempt", "--status", want, s.SandboxID)
 			if r := l.result(s); r.GetStatus().String() != "GENERIC_STATUS_"+want || r.GetExitcode() != 0 {
 				t.Errorf("the preempted Sandbox reports %s", r)
 			}

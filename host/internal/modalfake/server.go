@@ -29,7 +29,8 @@ type Config struct {
 	State   string // a directory, which is made; a later fake goes on with what is in it
 	Listen  string // address of the control plane: a loopback address
 	EnvFile string // where to write what a client needs; "" for nowhere
-	// Helper is the modal-fake executable, as which the process of a Sandbox begins; "" for the calling one.
+	// Helper is an executable whose main calls sandbox.Helper, as which the process of a Sandbox begins; "" for the
+	// calling one.
 	Helper string
 	Mounts sandbox.Mode // "" for the best there is
 	Dice   *faults.Dice
@@ -75,7 +76,7 @@ func Start(cfg Config) (_ *Server, err error) {
 		cfg.Dice = faults.New(0)
 	}
 	if cfg.Helper == "" {
-		if cfg.Helper, err = os.Executable(); err != nil {
+		if cfg.Helper, err = sandbox.Self(); err != nil {
 			return nil, err
 		}
 	}

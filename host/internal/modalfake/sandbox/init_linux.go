@@ -42,6 +42,7 @@ func Helper() {
 		os.Exit(0)
 	}
 	if len(os.Args) != 1 || os.Args[0] != helperName {
+		ready = true
 		return
 	}
 	runtime.LockOSThread() // the filter is one thread's, the one that becomes the program

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Helper has nothing to do here.
-func Helper() {}
+// Helper has nothing to do here: programs are started without one.
+func Helper() { ready = true }
 
 func (s *Starter) probe(string, Mode) error {
 	s.mode = Rewriting

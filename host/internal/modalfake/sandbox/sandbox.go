@@ -9,6 +9,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,6 +87,17 @@ type Starter struct {
 	mark     string // of all processes that it starts
 	guardian *exec.Cmd
 	owner    io.Closer // when it is closed, the guardian acts
+}
+
+// ready says that this executable calls Helper.
+var ready bool
+
+// Self returns this executable, to be the helper. One that does not call Helper would run itself again and again.
+func Self() (string, error) {
+	if !ready {
+		return "", errors.New("this executable cannot start Sandboxes: its main does not call sandbox.Helper")
+	}
+	return os.Executable()
 }
 
 // NewStarter finds out what this machine allows. The helper is an executable that calls Helper first. The mode is "" for
