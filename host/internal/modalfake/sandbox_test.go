@@ -260,6 +260,26 @@ func TestASandboxDoesNotSeeWhatOthersCommit(t *testing.T) {
 	l.mustHave(map[string]string{"theirs": "theirs", "mine": "mine\n"}) // and what it commits does not undo theirs
 }
 
+func TestWhatASandboxRemovesIsRemoved(t *testing.T) {
+	l := newLab(t)
+	for _, name := range []string{"file", "gone/a", "gone/b/c", "shared/ours", "turned"} {
+		if _, err := l.volume.put(name, []byte(name), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := l.start(`cd /outputs; echo ready; read go; rm -r file gone shared turned; mkdir turned; echo x >turned/x; ln -s turned/x link; sync /outputs`)
+	l.says(s, "ready")
+	if _, err := l.volume.put("shared/theirs", []byte("theirs"), true); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(s.Stdin, "go")
+	l.mustEnd(s, pb.GenericResult_GENERIC_STATUS_SUCCESS)
+	l.mustHave(map[string]string{"shared/theirs": "theirs", "turned/x": "x\n"})
+	if got := l.fake.MustModal(t, "volume", "ls", "outputs"); got != "link\nshared\nturned\n" {
+		t.Errorf("the command line lists %q", got)
+	}
+}
+
 func TestPreemptionLosesWhatIsNotCommitted(t *testing.T) {
 	for _, want := range []string{"TERMINATED", "FAILURE", "INTERNAL_FAILURE", "SUCCESS"} {
 		t.Run(want, func(t *testing.T) {

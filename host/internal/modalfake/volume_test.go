@@ -2,6 +2,7 @@ package modalfake_test
 
 import (
 	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,5 +188,60 @@ func TestVersion1IsReadByItsOwnCall(t *testing.T) {
 	}
 	if status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("the call for version 2: %v, want FailedPrecondition", err)
+	}
+}
+
+// What a client must not count on: the zero bytes at the end of a block do not come, and a block that was transferred
+// without the answer to it is not there.
+func TestBlocksComeWithoutZerosAndCountWithTheirProof(t *testing.T) {
+	c := faketest.Start(t).Client(t)
+	v := makeVolume(t, c, "vol", v2)
+	if _, err := v.put("f", []byte("a\x00b\x00\x00"), true); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Raw.VolumeGetFile2(t.Context(), pb.VolumeGetFile2Request_builder{VolumeId: v.id, Path: "f"}.Build())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fetch(t, r.GetGetUrls()[0]); got != "200 OK: a\x00b" || r.GetLen() != 5 {
+		t.Errorf("of a file of 5 bytes, %d are announced, and %q comes", r.GetLen(), got)
+	}
+	r, err = c.Raw.VolumeGetFile2(t.Context(), pb.VolumeGetFile2Request_builder{VolumeId: v.id, Path: "f", Len: 2}.Build())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fetch(t, r.GetGetUrls()[0]); got != "200 OK: a" || r.GetLen() != 2 {
+		t.Errorf("of 2 bytes, %d are announced, and %q comes", r.GetLen(), got)
+	}
+
+	file := pb.VolumePutFiles2Request_File_builder{Path: "g", Size: 3, Blocks: []*pb.VolumePutFiles2Request_Block{
+		pb.VolumePutFiles2Request_Block_builder{ContentsSha256: sha([]byte("new"))}.Build(),
+	}}.Build()
+	request := pb.VolumePutFiles2Request_builder{VolumeId: v.id, Files: []*pb.VolumePutFiles2Request_File{file}}.Build()
+	for _, transfer := range []bool{true, false} {
+		answer, err := c.Raw.VolumePutFiles2(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer.GetMissingBlocks()) != 1 {
+			t.Fatalf("%d blocks are missing, want 1", len(answer.GetMissingBlocks()))
+		}
+		if !transfer {
+			break
+		}
+		put, err := http.NewRequest(http.MethodPut, answer.GetMissingBlocks()[0].GetPutUrl(), strings.NewReader("other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := do(put); err == nil {
+			t.Error("a block of another content is taken")
+		}
+		put, err = http.NewRequest(http.MethodPut, answer.GetMissingBlocks()[0].GetPutUrl(), strings.NewReader("new"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := do(put); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
