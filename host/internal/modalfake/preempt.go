@@ -37,8 +37,12 @@ func (s *Server) preemptAtRandom() {
 		case <-s.stopping.Done():
 			return
 		}
+		onlyGPU := s.dice.Now().PreemptOnlyGPU
 		s.mu.Lock()
 		for _, run := range s.running {
+			if onlyGPU && !wantsGPU(run.definition) {
+				continue
+			}
 			if !run.record.Started.IsZero() && s.dice.PreemptWithin(preemptTick) {
 				run.end(preempted)
 			}

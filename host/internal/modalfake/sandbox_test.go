@@ -347,8 +347,18 @@ func TestPreemptionCanTearACommit(t *testing.T) {
 }
 
 func TestPreemptionAtRandom(t *testing.T) {
-	l := newLab(t, "--set", "preempt-mean=100ms")
-	l.mustEnd(l.start("sleep 1000"), pb.GenericResult_GENERIC_STATUS_TERMINATED)
+	l := newLab(t, "--set", "preempt-mean=100ms", "--set", "preempt-only-gpu=true")
+	spared := l.start("read go")
+	gpu, err := l.create("sleep 1000", modal.SandboxCreateParams{GPU: "T4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mustEnd(gpu, pb.GenericResult_GENERIC_STATUS_TERMINATED)
+	if code, err := spared.Poll(t.Context()); code != nil || err != nil {
+		t.Errorf("a Sandbox without a GPU was preempted: %v, %v", code, err)
+	}
+	l.fake.Tell(t, "set", "preempt-only-gpu=false")
+	l.mustEnd(spared, pb.GenericResult_GENERIC_STATUS_TERMINATED)
 }
 
 func TestTerminateAndTimeLimits(t *testing.T) {

@@ -2,6 +2,7 @@ package modalfake_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -157,7 +158,7 @@ func TestAVolumeOutlivesTheFake(t *testing.T) {
 	}
 }
 
-func TestVersion1IsReadByItsOwnCall(t *testing.T) {
+func TestVersion1IsReadAndWrittenByItsOwnCalls(t *testing.T) {
 	f := faketest.Start(t)
 	c := f.Client(t)
 	v := makeVolume(t, c, "first", pb.VolumeFsVersion_VOLUME_FS_VERSION_V1)
@@ -182,6 +183,21 @@ func TestVersion1IsReadByItsOwnCall(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d; the first that differs is %d", name, len(got), len(want), differs(got, want))
 		}
 	}
+
+	content := files["holes"][:5<<20]
+	sum := fmt.Sprintf("%x", sha(content))
+	if _, err := c.Raw.MountPutFile(t.Context(), pb.MountPutFileRequest_builder{Sha256Hex: sum, Data: content}.Build()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Raw.VolumePutFiles(t.Context(), pb.VolumePutFilesRequest_builder{VolumeId: v.id, Files: []*pb.MountFile{
+		pb.MountFile_builder{Filename: "/ours/file", Sha256Hex: sum}.Build(),
+	}}.Build())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.MustModal(t, "volume", "get", "first", "/ours", dir)
+	compare(t, filepath.Join(dir, "ours"), map[string][]byte{"file": content})
+
 	stream, err := c.Raw.VolumeListFiles2(t.Context(), pb.VolumeListFiles2Request_builder{VolumeId: v.id, Path: "/"}.Build())
 	if err == nil {
 		_, err = stream.Recv()

@@ -13,28 +13,29 @@ import (
 
 // Settings are the switches. New returns the defaults, the worst that is silent: only what a client must count on works.
 type Settings struct {
-	Commit        Commit
-	CommitEvery   time.Duration
-	Preempt       Status
-	PreemptMean   time.Duration
-	PreemptSignal Signal
-	PreemptGrace  time.Duration
-	TornCommits   float64
-	StartDelay    time.Duration
-	TimeLimit     time.Duration
-	GPUs          GPUs
-	GPUsFor       time.Duration
-	LoseCreates   int
-	DropStreams   float64
-	RepeatStreams float64
-	ErrorRate     float64
-	ErrorCode     Code
-	Delay         time.Duration
-	BlockDelay    time.Duration
-	BlockURLLife  time.Duration
-	ExpireBlocks  int
-	AuthTokenLife time.Duration
-	VolumeLimit   int64
+	Commit         Commit
+	CommitEvery    time.Duration
+	Preempt        Status
+	PreemptMean    time.Duration
+	PreemptOnlyGPU bool
+	PreemptSignal  Signal
+	PreemptGrace   time.Duration
+	TornCommits    float64
+	StartDelay     time.Duration
+	TimeLimit      time.Duration
+	GPUs           GPUs
+	GPUsFor        time.Duration
+	LoseCreates    int
+	DropStreams    float64
+	RepeatStreams  float64
+	ErrorRate      float64
+	ErrorCode      Code
+	Delay          time.Duration
+	BlockDelay     time.Duration
+	BlockURLLife   time.Duration
+	ExpireBlocks   int
+	AuthTokenLife  time.Duration
+	VolumeLimit    int64
 }
 
 func defaults() Settings {
@@ -57,6 +58,7 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.CommitEvery, "commit-every", s.CommitEvery, "with commit=background: how often")
 	f.Var(&s.Preempt, "preempt-status", "the `status` that a preempted Sandbox reports")
 	f.DurationVar(&s.PreemptMean, "preempt-mean", s.PreemptMean, "preempt each Sandbox at random, after this time on average; 0 never")
+	f.BoolVar(&s.PreemptOnlyGPU, "preempt-only-gpu", s.PreemptOnlyGPU, "whether preempt-mean spares the Sandboxes without a GPU, as Modal's documentation says")
 	f.Var(&s.PreemptSignal, "preempt-signal", "the `signal` before the kill: none, INT or TERM")
 	f.DurationVar(&s.PreemptGrace, "preempt-grace", s.PreemptGrace, "the time between that signal and the kill")
 	f.Float64Var(&s.TornCommits, "torn-commits", s.TornCommits, "the `share` of preemptions at which some of the files that were not committed, chosen at random, are")
