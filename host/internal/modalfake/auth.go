@@ -46,7 +46,7 @@ func (a *auth) rotateKey() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(a.path, raw, 0o600)
+	return publish(a.path, raw)
 }
 
 func (a *auth) sign(text string) string {

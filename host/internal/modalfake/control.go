@@ -17,7 +17,6 @@ import (
 type control struct {
 	URL    string `json:"url"`
 	Secret string `json:"secret"`
-	PID    int    `json:"pid"`
 }
 
 func controlPath(state string) string { return filepath.Join(state, "control.json") }
@@ -26,11 +25,11 @@ func (s *Server) writeControl() error {
 	s.mu.Lock()
 	secret := s.auth.sign("control")
 	s.mu.Unlock()
-	raw, err := json.Marshal(control{URL: "http://" + s.webAddr, Secret: secret, PID: os.Getpid()})
+	raw, err := json.Marshal(control{URL: "http://" + s.webAddr, Secret: secret})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(controlPath(s.cfg.State), raw, 0o600)
+	return publish(controlPath(s.cfg.State), raw)
 }
 
 func (s *Server) removeControl() error {

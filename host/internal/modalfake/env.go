@@ -34,10 +34,5 @@ func (s *Server) writeEnvFile() error {
 		name, value, _ := strings.Cut(line, "=")
 		text.WriteString("export " + name + "='" + strings.ReplaceAll(value, "'", `'\''`) + "'\n")
 	}
-	// Whoever waits for the file must not source half of it.
-	part := s.cfg.EnvFile + ".part"
-	if err := os.WriteFile(part, []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(part, s.cfg.EnvFile)
+	return publish(s.cfg.EnvFile, []byte(text.String()))
 }

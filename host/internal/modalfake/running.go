@@ -1,6 +1,7 @@
 package modalfake
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -230,9 +231,13 @@ func (r *running) killed(why ending) outcome {
 	}
 }
 
-// write writes a piece to stdin, unless it was written before.
+// write writes a piece to stdin, unless it was written before. It waits for the start.
 func (r *running) write(index uint32, input []byte, eof bool) error {
-	<-r.started
+	select {
+	case <-r.started:
+	case <-r.ended:
+		return errors.New("it never started")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if index <= r.stdin {
