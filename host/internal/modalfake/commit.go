@@ -39,6 +39,9 @@ func (r *running) commit(v *mounted) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.gone {
+		return errors.New("the Sandbox has ended")
+	}
 	change, err := v.copy.Scan()
 	if err != nil {
 		return err
@@ -48,6 +51,16 @@ func (r *running) commit(v *mounted) error {
 		v.copy.Committed(change)
 	}
 	return err
+}
+
+// endCommits waits for a commit that the process, which has ended, had begun: it must not take the removal of the
+// directory for the Sandbox's own.
+func (r *running) endCommits() {
+	for _, v := range r.volumes {
+		v.mu.Lock()
+		v.gone = true
+		v.mu.Unlock()
+	}
 }
 
 // commitAll is a commit in the background: of both versions, as Modal's documentation has it.

@@ -44,6 +44,7 @@ type running struct {
 // mounted is a volume in a Sandbox.
 type mounted struct {
 	mu       sync.Mutex // one commit at a time
+	gone     bool       // there is nothing to commit any more
 	path     string
 	id       string
 	version  int
@@ -69,6 +70,7 @@ func (r *running) dir() string { return filepath.Join(r.server.cfg.State, "runni
 // live is the life of a Sandbox.
 func (r *running) live() {
 	result := r.run()
+	r.endCommits()
 	if err := os.RemoveAll(r.dir()); err != nil {
 		r.server.log.Error("a Sandbox's directory stays", "sandbox", r.id, "error", err)
 	}

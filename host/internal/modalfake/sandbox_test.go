@@ -335,6 +335,27 @@ func TestAPreemptedSandboxIsWarnedIfAsked(t *testing.T) {
 	l.mustHave(map[string]string{"last": "last\n"})
 }
 
+func TestPreemptionInMidSyncRemovesNothing(t *testing.T) {
+	l := newLab(t)
+	for round := range 5 {
+		s := l.start(`cd /outputs; i=0; while [ $i -lt 300 ]; do echo $i >$i; i=$((i+1)); done; sync .; echo ready; while :; do echo x >x; sync .; done`)
+		l.says(s, "ready")
+		time.Sleep(time.Duration(round) * 7 * time.Millisecond) // to meet the sync at another moment
+		l.fake.Tell(t, "preempt", "all")
+		l.mustEnd(s, pb.GenericResult_GENERIC_STATUS_TERMINATED)
+		r, err := l.client.Raw.VolumeListFiles2(t.Context(), pb.VolumeListFiles2Request_builder{VolumeId: l.volume.id, Path: "/"}.Build())
+		n := 0
+		for err == nil {
+			var batch *pb.VolumeListFiles2Response
+			batch, err = r.Recv()
+			n += len(batch.GetEntries())
+		}
+		if err != io.EOF || n < 300 {
+			t.Fatalf("after a preemption, %d files of 300 are there; %v", n, err)
+		}
+	}
+}
+
 func TestPreemptionCanTearACommit(t *testing.T) {
 	l := newLab(t, "--set", "torn-commits=1")
 	s := l.start(`cd /outputs; i=0; while [ $i -lt 40 ]; do echo $i >$i; i=$((i+1)); done; echo ready; sleep 1000`)
