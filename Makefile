@@ -11,9 +11,9 @@ export GOTOOLCHAIN ?= local
 
 .PHONY: build run test lint generate soak bench bench-gpu bench-binaries clean
 
-## build: bin/mtt-host and bin/plugins/<name>
+## build: bin/mtt-host, bin/plugins/<name> and bin/modal-fake
 build:
-	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/mtt-host ./cmd/mtt-host
+	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/ ./cmd/mtt-host ./cmd/modal-fake
 	@for plugin in $(filter-out faulty,$(PLUGINS)); do \
 		go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/plugins/$$plugin ./$$plugin || exit 1; \
 	done

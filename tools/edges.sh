@@ -50,6 +50,11 @@ may sdk/gomlx sdk
 may plugins sdk sdk/gomlx proto # proto for plugins/faulty, which breaks rules on the wire
 may bench sdk sdk/gomlx plugins/train/digits # it drives the host as a program, and nobody imports it
 only github.com/hashicorp/go-plugin internal/plugin
+only github.com/modal-labs/libmodal internal/modalfake internal/modalfake/newer internal/modalfake/faketest
+if (cd host && go list -deps ./cmd/mtt-host | grep -q '/internal/modalfake'); then
+	echo "edges: what users run must not have the fake in it" >&2
+	failed=1
+fi
 if (cd host && go list -deps ./... | grep -q '^github.com/gomlx/'); then
 	echo "edges: host must not import GoMLX" >&2
 	failed=1

@@ -1,0 +1,139 @@
+package modalfake
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake/content"
+	"github.com/mtt-project/mtt/host/internal/modalfake/volume"
+)
+
+// maxUpload bounds what one PUT may bring: a file of a version 1 volume comes whole.
+const maxUpload = 2 << 30
+
+// blockURL is an address that is good for one thing and for a while: whoever has it needs no token, as with the real
+// ones, which are those of an object store.
+func (s *Server) blockURL(method string, sum content.Sum, query url.Values) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	query.Set("expires", strconv.FormatInt(time.Now().Add(s.dice.Now().BlockURLLife).UnixMilli(), 10))
+	query.Set("signature", s.auth.sign(blockText(method, sum, query)))
+	return "http://" + s.webAddr + "/block/" + string(sum) + "?" + query.Encode()
+}
+
+func blockText(method string, sum content.Sum, query url.Values) string {
+	return strings.Join([]string{method, string(sum), query.Get("start"), query.Get("end"), query.Get("expires")}, " ")
+}
+
+// getURL is the address of a piece of a block.
+func (s *Server) getURL(p volume.Piece) string {
+	return s.blockURL(http.MethodGet, p.Sum, url.Values{
+		"start": {strconv.FormatUint(p.Start, 10)}, "end": {strconv.FormatUint(p.End, 10)},
+	})
+}
+
+// blobURL is the address of a whole content, with the zero bytes at its end.
+func (s *Server) blobURL(sum content.Sum) string {
+	return s.blockURL(http.MethodGet, sum, url.Values{})
+}
+
+func (s *Server) putURL(sum content.Sum) string { return s.blockURL(http.MethodPut, sum, url.Values{}) }
+
+// refuseBlock says why an address is not good now; "" if it is.
+func (s *Server) refuseBlock(r *http.Request, sum content.Sum) string {
+	query := r.URL.Query()
+	s.mu.Lock()
+	signed := s.auth.signed(blockText(r.Method, sum, query), query.Get("signature"))
+	s.mu.Unlock()
+	if !signed {
+		return "SignatureDoesNotMatch"
+	}
+	expires, err := strconv.ParseInt(query.Get("expires"), 10, 64)
+	if err != nil || time.Now().UnixMilli() >= expires || s.dice.ExpireBlock() {
+		return "Request has expired"
+	}
+	return ""
+}
+
+// serveBlock transfers a block.
+func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
+	sum := content.Sum(r.PathValue("sum"))
+	if sleep(r.Context(), s.dice.Now().BlockDelay) != nil {
+		return
+	}
+	if refusal := s.refuseBlock(r, sum); refusal != "" {
+		s.log.Info("block refused", "method", r.Method, "sum", sum, "why", refusal)
+		http.Error(w, refusal, http.StatusForbidden)
+		return
+	}
+	if r.Method == http.MethodPut {
+		s.putBlock(w, r, sum)
+		return
+	}
+	s.getBlock(w, r, sum)
+}
+
+// getBlock sends what the address means: of a block without the zero bytes at its end, which a client must put back.
+func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
+	body, err := s.content.Get(sum)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	if query := r.URL.Query(); query.Has("start") {
+		start, _ := strconv.Atoi(query.Get("start"))
+		end, _ := strconv.Atoi(query.Get("end"))
+		end = min(end, len(body))
+		body = volume.Trim(body[min(start, end):end])
+	}
+	digest := sha256.Sum256(body)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest[:])+":") // RFC 9530
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+// putBlock stores a block and answers what proves it, to be sent with the call that makes the file.
+func (s *Server) putBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
+	hash := md5.New()
+	body := io.TeeReader(http.MaxBytesReader(w, r.Body, maxUpload), hash)
+	if err := s.content.PutReader(body, sum); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("ETag", `"`+hex.EncodeToString(hash.Sum(nil))+`"`) // which the Python client compares for blobs
+	fmt.Fprint(w, s.proof(sum))
+}
+
+// proof says that a block was transferred.
+func (s *Server) proof(sum content.Sum) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.auth.sign("arrived " + string(sum))
+}
+
+// arrived says whether a block may be part of a file. One that was only transferred is not: its proof must come too.
+func (s *Server) arrived(sum content.Sum, proof []byte) bool {
+	if !s.content.Has(sum) {
+		return false
+	}
+	if len(proof) > 0 {
+		return string(proof) == s.proof(sum)
+	}
+	return s.inSomeVolume(sum)
+}
+
+func (s *Server) inSomeVolume(sum content.Sum) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.volumes.Find(func(v *volumeRecord) bool { return v.Tree.Has(sum) }) != nil
+}

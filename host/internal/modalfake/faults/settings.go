@@ -1,0 +1,149 @@
+// Package faults is how the fake misbehaves: its settings, which are given at the start and can be changed at any
+// moment, and the dice that it throws by them.
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Settings are the switches. New returns the defaults, the worst that is silent: only what a client must count on works.
+type Settings struct {
+	Commit         Commit
+	CommitEvery    time.Duration
+	Preempt        Status
+	PreemptMean    time.Duration
+	PreemptOnlyGPU bool
+	PreemptSignal  Signal
+	PreemptGrace   time.Duration
+	TornCommits    float64
+	StartDelay     time.Duration
+	TimeLimit      time.Duration
+	GPUs           GPUs
+	GPUsFor        time.Duration
+	LoseCreates    int
+	DropStreams    float64
+	RepeatStreams  float64
+	ErrorRate      float64
+	ErrorCode      Code
+	Delay          time.Duration
+	BlockDelay     time.Duration
+	BlockURLLife   time.Duration
+	ExpireBlocks   int
+	AuthTokenLife  time.Duration
+	VolumeLimit    int64
+}
+
+func defaults() Settings {
+	return Settings{
+		Commit:        CommitOnSync,
+		CommitEvery:   10 * time.Second,
+		Preempt:       "TERMINATED",
+		GPUs:          GPUsThere,
+		ErrorCode:     Code(codes.Unavailable),
+		BlockURLLife:  time.Hour,
+		AuthTokenLife: 20 * time.Minute,
+	}
+}
+
+// flags binds each setting to its name.
+func (s *Settings) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("settings", flag.ContinueOnError)
+	f.SetOutput(new(strings.Builder)) // the error says it all
+	f.Var(&s.Commit, "commit", "when a Sandbox's files reach the volume: `sync`, end, or background")
+	f.DurationVar(&s.CommitEvery, "commit-every", s.CommitEvery, "with commit=background: how often")
+	f.Var(&s.Preempt, "preempt-status", "the `status` that a preempted Sandbox reports")
+	f.DurationVar(&s.PreemptMean, "preempt-mean", s.PreemptMean, "preempt each Sandbox at random, after this time on average; 0 never")
+	f.BoolVar(&s.PreemptOnlyGPU, "preempt-only-gpu", s.PreemptOnlyGPU, "whether preempt-mean spares the Sandboxes without a GPU, as Modal's documentation says")
+	f.Var(&s.PreemptSignal, "preempt-signal", "the `signal` before the kill: none, INT or TERM")
+	f.DurationVar(&s.PreemptGrace, "preempt-grace", s.PreemptGrace, "the time between that signal and the kill")
+	f.Float64Var(&s.TornCommits, "torn-commits", s.TornCommits, "the `share` of preemptions at which some of the files that were not committed, chosen at random, are")
+	f.DurationVar(&s.StartDelay, "start-delay", s.StartDelay, "how long a Sandbox is in the queue before it starts")
+	f.DurationVar(&s.TimeLimit, "time-limit", s.TimeLimit, "ends every Sandbox after this time, whatever it asked for; 0 does not")
+	f.Var(&s.GPUs, "gpus", "Sandboxes with a GPU are `started`, queued or refused")
+	f.DurationVar(&s.GPUsFor, "gpus-for", s.GPUsFor, "how long gpus=queued or refused holds, from when it is set; 0 until it is set again")
+	f.IntVar(&s.LoseCreates, "lose-creates", s.LoseCreates, "carry out the next `N` creations of Sandboxes, but answer UNAVAILABLE, so that they come twice")
+	f.Float64Var(&s.DropStreams, "drop-streams", s.DropStreams, "the `share` of messages in streams after which the stream breaks")
+	f.Float64Var(&s.RepeatStreams, "repeat-streams", s.RepeatStreams, "the `share` of log messages that come twice")
+	f.Float64Var(&s.ErrorRate, "error-rate", s.ErrorRate, "the `share` of calls that fail, half of them after they were carried out")
+	f.Var(&s.ErrorCode, "error-code", "the `code` with which calls and streams fail")
+	f.DurationVar(&s.Delay, "delay", s.Delay, "added to every call")
+	f.DurationVar(&s.BlockDelay, "block-delay", s.BlockDelay, "added to every transfer of a block")
+	f.DurationVar(&s.BlockURLLife, "block-url-life", s.BlockURLLife, "how long the addresses of blocks are good; 0 means that they are handed out expired")
+	f.IntVar(&s.ExpireBlocks, "expire-blocks", s.ExpireBlocks, "answer the next `N` requests for blocks as if their address had expired")
+	f.DurationVar(&s.AuthTokenLife, "auth-token-life", s.AuthTokenLife, "how long an auth token is good")
+	f.Int64Var(&s.VolumeLimit, "volume-limit", s.VolumeLimit, "the `bytes` that a volume holds; 0 any number")
+	return f
+}
+
+// Commit is when a Sandbox's files reach the volume.
+type Commit string
+
+const (
+	CommitOnSync     Commit = "sync"       // version 2 only when the mount point is synced, version 1 only at an orderly end
+	CommitAtEnd      Commit = "end"        // also at an orderly end
+	CommitBackground Commit = "background" // also every now and then
+)
+
+func (c *Commit) String() string { return string(*c) }
+func (c *Commit) Set(s string) error {
+	return oneOf(c, s, CommitOnSync, CommitAtEnd, CommitBackground)
+}
+
+// Status is a GenericResult's, without GENERIC_STATUS_.
+type Status string
+
+func (v *Status) String() string { return string(*v) }
+func (v *Status) Set(s string) error {
+	return oneOf(v, s, "SUCCESS", "FAILURE", "TERMINATED", "TIMEOUT", "INIT_FAILURE", "INTERNAL_FAILURE", "IDLE_TIMEOUT")
+}
+
+// Signal is what a preempted Sandbox gets before it is killed.
+type Signal string
+
+func (v *Signal) String() string { return string(*v) }
+func (v *Signal) Set(s string) error {
+	if s == "none" {
+		s = ""
+	}
+	return oneOf(v, s, "", "INT", "TERM")
+}
+
+// GPUs is what happens to Sandboxes that ask for one.
+type GPUs string
+
+const (
+	GPUsThere   GPUs = "started"
+	GPUsQueued  GPUs = "queued"  // created, but not started
+	GPUsRefused GPUs = "refused" // the creation fails with RESOURCE_EXHAUSTED
+)
+
+func (v *GPUs) String() string     { return string(*v) }
+func (v *GPUs) Set(s string) error { return oneOf(v, s, GPUsThere, GPUsQueued, GPUsRefused) }
+
+func oneOf[T ~string](v *T, s string, allowed ...T) error {
+	for _, a := range allowed {
+		if s == string(a) {
+			*v = a
+			return nil
+		}
+	}
+	return fmt.Errorf("it is one of %q", allowed)
+}
+
+// Code is a gRPC status code.
+type Code codes.Code
+
+func (c *Code) String() string { return codes.Code(*c).String() }
+func (c *Code) Set(s string) error {
+	var code codes.Code
+	if err := code.UnmarshalJSON([]byte(`"` + s + `"`)); err != nil { // UNAVAILABLE and the like
+		return err
+	}
+	*c = Code(code)
+	return nil
+}
