@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -32,6 +33,13 @@ func leaveWithHost() {
 	}()
 }
 
+// outliveSignals leaves to the host what a signal means that a batch system sends to all processes of a job: the host
+// answers it with Stop, so that there is a checkpoint. It catches them, since what is ignored would be ignored by the
+// experiment's own child processes too.
+func outliveSignals() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+}
+
 // leaveWhenCancelled ends the process once ctx, which is Train's, is cancelled: nobody waits for its answer any more,
 // because the host has given up or is gone. Train gets cancelGrace to return before. The function that is returned says
 // that it has.
@@ -49,6 +57,9 @@ func leaveWhenCancelled(ctx context.Context) (returned func()) {
 		close(done)
 	}
 }
+
+// Before main, which may start processes before it calls Serve.
+func init() { keepLockFromChildren() }
 
 // keepLockFromChildren keeps the descriptor that holds the run's lock from the experiment's own child processes, which
 // may live longer.

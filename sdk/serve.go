@@ -23,7 +23,7 @@ func Serve[C any](experiment Experiment[C]) {
 	if os.Getenv(wire.CookieKey) != wire.CookieValue {
 		os.Exit(byHand(server, os.Args[1:]))
 	}
-	keepLockFromChildren()
+	outliveSignals()
 	leaveWithHost()
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},

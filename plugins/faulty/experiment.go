@@ -124,6 +124,13 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 			return err
 		}
 		time.Sleep(time.Hour)
+	case "daemon":
+		child := exec.Command("sleep", "3600")
+		child.Stderr, child.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(run.OutputDir(), "child"), fmt.Append(nil, child.Process.Pid), 0o600)
 	case "environment":
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}

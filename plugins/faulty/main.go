@@ -49,6 +49,7 @@ var faults = []fault{
 	{"ignores-stop", "does not look at Stopped", serveExperiment},
 	{"ignores-cancel", "does not return from Train whatever happens, and has a child process", serveExperiment},
 	{"ignores-resume", "never calls Resume", serveExperiment},
+	{"daemon", "has a child that left its process group and holds its stderr, and finishes", serveExperiment},
 	{"environment", "writes its environment to environment.txt in output_dir", serveExperiment},
 	{"floods", "logs metrics and prints as fast as it can", serveExperiment},
 	{"none", "does nothing wrong", serveExperiment},

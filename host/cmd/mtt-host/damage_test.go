@@ -226,10 +226,11 @@ func TestLostProgressIsRefused(t *testing.T) {
 		says  string
 		named bool // the run can still be named
 	}{
-		"its checkpoints":                      {func(b *bench) { b.empty("checkpoints", "r") }, "which attempt 1 had saved, is gone", true},
+		"its checkpoints":                      {func(b *bench) { b.empty("checkpoints", "r"); b.empty("runs", "r", "log") }, "which attempt 1 had saved, is gone", true},
 		"its attempts":                         {func(b *bench) { b.empty("runs", "r", "attempts") }, "of which there is no record", true},
 		"its run.json, cut":                    {func(b *bench) { cut(b.T, b.path("runs", "r", "run.json")) }, "run.json is damaged", true},
 		"its checkpoints, after a resume":      {loseAfterResume, "from which attempt 2 resumed, is gone", true},
+		"its run.json, gone":                   {func(b *bench) { remove(b.T, b.path("runs", "r", "run.json")) }, "it is gone, and the run has attempts", true},
 		"its run.json, and a name is not used": {func(b *bench) { cut(b.T, b.path("runs", "r", "run.json")) }, "may be the one to go on with", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,6 +249,16 @@ func TestLostProgressIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLostOutputFilesAreSaid(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	args := b.stopped("r")
+	if err := os.RemoveAll(b.path("files", "r")); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(0, []string{"what the experiment had written to its output directory is gone"}, args...)
 }
 
 // empty removes all that a directory of the outputs holds.

@@ -260,6 +260,16 @@ func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestOutputsMayHaveAnyName(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, name := range []string{"a[b", "a*", "a b", "a'b", "-", "ä"} {
+		outputs := filepath.Join(filepath.Dir(b.tmp), name)
+		b.expect(0, nil, walk("--name", "r", "--outputs", outputs)...)
+		b.expect(0, []string{"has finished already"}, "resume", "r", "--outputs", outputs)
+	}
+}
+
 func TestTemporaryDirectoryIsUsedAsItIsOrRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

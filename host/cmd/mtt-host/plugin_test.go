@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,7 +47,7 @@ var badPlugins = []badPlugin{
 }
 
 // otherFaults have tests of their own.
-var otherFaults = []string{"killed-once", "error-twice", "ignores-stop", "ignores-cancel", "ignores-resume", "environment", "floods"}
+var otherFaults = []string{"killed-once", "error-twice", "ignores-stop", "ignores-cancel", "ignores-resume", "daemon", "environment", "floods"}
 
 func TestBadPluginBreaksOnlyItself(t *testing.T) {
 	for _, bad := range badPlugins {
@@ -99,6 +100,19 @@ func TestEveryFaultHasATest(t *testing.T) {
 	if len(faults) != len(tested) {
 		t.Errorf("plugins/faulty has %d faults, and %d are tested", len(faults), len(tested))
 	}
+}
+
+// A process that has left the plugin's group is beyond mtt, which does not wait for it either.
+func TestRunDoesNotWaitForADaemonOfThePlugin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	t.Cleanup(func() {
+		if pid, err := strconv.Atoi(b.read("files", "bad", "child")); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	b.expect(0, nil, "run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=daemon")
+	b.expect(0, []string{"has finished already"}, "resume", "bad")
 }
 
 func TestExperimentThatNeverCallsResumeIsWarnedOf(t *testing.T) {

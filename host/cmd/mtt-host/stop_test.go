@@ -96,6 +96,37 @@ func TestPluginThatDoesNotStopIsEnded(t *testing.T) {
 	}
 }
 
+// Batch systems send a signal to all processes of a job.
+func TestSignalToAllProcessesSavesACheckpoint(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "100000")
+	p.waitFor("attempt 1")
+	b.eventually("it trains", func() bool { return b.show("r").Step > 0 })
+	for _, process := range b.ours() {
+		var pid int
+		if _, err := fmt.Sscanf(process, "/proc/%d", &pid); err != nil {
+			b.Fatal(err)
+		}
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
+	b.check(p.wait(), 130, "stopped on request")
+	if last := b.checkpoints("r"); len(last) != 1 || last[0].Reason != "stop" {
+		b.Errorf("checkpoints: %+v", last)
+	}
+}
+
+func TestSignalEndsPluginDescribe(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"describe-hangs", "never-answers"} {
+		b := newBench(t)
+		p := b.start("plugin", "describe", pluginPath("faulty"), "--env-var", "FAULTY="+fault)
+		b.eventually("the plugin runs", func() bool { return len(b.ours()) > 1 })
+		p.signal(syscall.SIGINT)
+		b.check(p.wait(), 130)
+	}
+}
+
 func TestStopEndsTheWaitForAnotherAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -105,8 +136,8 @@ func TestStopEndsTheWaitForAnotherAttempt(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	b.check(p.wait(), 130, "attempt FAILED: the plugin ended in the middle of training", "stopped on request, before another attempt")
-	if shown := b.show("bad"); shown.State != "INTERRUPTED" || len(shown.Attempts) != 2 {
-		b.Errorf("the run is %s after %d attempts, want INTERRUPTED after 2", shown.State, len(shown.Attempts))
+	if shown := b.show("bad"); shown.State != "STOPPED" || *shown.ExitCode != 130 || len(shown.Attempts) != 2 {
+		b.Errorf("the run is %s with exit code %d after %d attempts, want STOPPED with 130 after 2", shown.State, *shown.ExitCode, len(shown.Attempts))
 	}
 	b.expect(0, []string{"resumed from checkpoint"}, "resume", "bad", "--env-var", "FAULTY=none")
 }

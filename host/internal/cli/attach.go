@@ -244,7 +244,7 @@ func stop(ctx context.Context, r *run.Run, now bool) error {
 			return err
 		}
 		if request == nil || now && !request.Now {
-			if err := r.AskToStop(now); err != nil {
+			if err := r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped}); err != nil {
 				return exit.Errorf(exit.Usage, "%w", err)
 			}
 		}

@@ -47,6 +47,9 @@ func newPluginDescribe() *cobra.Command {
 			signals, release := catch(command.Context())
 			defer release()
 			description, err := describe(signals.stop, args[0], settings)
+			if signals.stop.Err() != nil {
+				return context.Cause(signals.stop)
+			}
 			if err != nil {
 				return err
 			}

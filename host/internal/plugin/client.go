@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -204,6 +205,10 @@ const askByHand = "A plugin is a program that calls sdk.Serve. Ask it what it is
 // startError says why there was no handshake. Kill was called before, so the process has ended: what it printed and
 // when it ended tell more than go-plugin's own error, which is the last resort.
 func (p *Plugin) startError(err error, timeout time.Duration) error {
+	if p.process.pid() == 0 && errors.Is(err, fs.ErrPermission) {
+		return exit.Errorf(exit.Usage, "%s cannot be started: %w", p.path, err).
+			Hint("Programs may be forbidden where it lies (a file system mounted noexec): set TMPDIR, or --outputs, to another directory.")
+	}
 	if p.process.pid() == 0 {
 		return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(askByHand)
 	}

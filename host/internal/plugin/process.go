@@ -65,6 +65,10 @@ func (p *process) Start(context.Context) error {
 		if err == nil {
 			_ = p.cmd.Wait() // what it would say is in cmd.ProcessState
 			close(p.done)
+			// A child that has left the group may hold the pipes open, and go-plugin would wait for their end.
+			p.said(settle)
+			p.stdout.Close()
+			p.stderr.Close()
 		}
 	}()
 	if err := <-started; err != nil {

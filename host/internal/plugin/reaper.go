@@ -24,9 +24,9 @@ func watch(pgid int) (*reaper, error) {
 		return nil, err
 	}
 	defer death.Close()
-	// A shell, since it is there where a compiler is, starts within a millisecond, and is no mtt-host: a pkill of all
+	// It outlives a signal to all processes of a job, which the host answers with a stop. A shell, since it is there where a compiler is, starts within a millisecond, and is no mtt-host: a pkill of all
 	// of those spares it.
-	cmd := exec.Command("/bin/sh", "-c", `read -r _; kill -9 "-$1"`, "mtt-reaper", strconv.Itoa(pgid))
+	cmd := exec.Command("/bin/sh", "-c", `trap "" INT TERM HUP; read -r _; kill -9 "-$1"`, "mtt-reaper", strconv.Itoa(pgid))
 	cmd.Stdin = death
 	cmd.Env = []string{"TMPDIR=" + os.TempDir()} // it needs none; this one tells whose it is
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

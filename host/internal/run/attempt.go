@@ -14,11 +14,12 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// Attempt is one life of a worker, as its three files tell it. Start and End are nil until they are written.
+// Attempt is one life of a worker, as its files tell it. Start, Saved and End are nil until they are written.
 type Attempt struct {
 	Number int
 	Claim  Claim
 	Start  *Start
+	Saved  *Saved
 	End    *End
 }
 
@@ -61,6 +62,13 @@ type Exactness struct {
 	XLAFlags     string `json:"xla_flags,omitempty"`
 }
 
+// Saved is saved.json: the attempt's first checkpoint is acknowledged. From then on a run without one has lost it.
+type Saved struct {
+	Schema     string    `json:"schema"` // mtt.saved/v1
+	Checkpoint string    `json:"checkpoint"`
+	Time       time.Time `json:"time"`
+}
+
 // End is end.json: why the attempt ended. It is written by its worker, or by the next attempt for one that was killed.
 type End struct {
 	Schema string    `json:"schema"` // mtt.end/v1
@@ -96,6 +104,9 @@ func (r *Run) Attempts() ([]Attempt, error) {
 		if attempt.Start, err = readOptional[Start](r.attemptFile(n, "start")); err != nil {
 			return nil, err
 		}
+		if attempt.Saved, err = readOptional[Saved](r.attemptFile(n, "saved")); err != nil {
+			return nil, err
+		}
 		if attempt.End, err = readOptional[End](r.attemptFile(n, "end")); err != nil {
 			return nil, err
 		}
@@ -122,6 +133,11 @@ func (r *Run) ClaimNext(claim Claim) error {
 func (r *Run) WriteStart(n int, start Start) error {
 	start.Schema = "mtt.start/v1"
 	return writeOnce(r.attemptFile(n, "start"), start)
+}
+
+// WriteSaved records that attempt n has made its first checkpoint.
+func (r *Run) WriteSaved(n int, checkpoint string) error {
+	return writeOnce(r.attemptFile(n, "saved"), Saved{Schema: "mtt.saved/v1", Checkpoint: checkpoint, Time: time.Now().UTC()})
 }
 
 // WriteEnd records how attempt n ended.

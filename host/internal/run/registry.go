@@ -97,6 +97,9 @@ func (r *Registry) spec(id string) (*Spec, error) {
 	spec := new(Spec)
 	err := readJSON(file, spec)
 	if errors.Is(err, fs.ErrNotExist) {
+		if attempts, attemptsErr := r.run(id).Attempts(); attemptsErr != nil || len(attempts) > 0 {
+			return nil, damaged(file, errors.New("it is gone, and the run has attempts"))
+		}
 		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.root).
 			Hint("See which there are: mtt-host ls --outputs %s", r.root)
 	}
@@ -132,11 +135,14 @@ func (r *Registry) List() (runs []*Run, broken []Broken, err error) {
 		return nil, nil, fmt.Errorf("cannot list runs: %w", err)
 	}
 	for _, entry := range entries {
+		if CheckID(entry.Name()) != nil || !entry.IsDir() {
+			continue
+		}
 		run, err := r.Get(entry.Name())
 		switch {
 		case err == nil:
 			runs = append(runs, run)
-		case exit.Of(err) != exit.NotFound && exit.Of(err) != exit.Usage:
+		case exit.Of(err) != exit.NotFound:
 			broken = append(broken, Broken{r.run(entry.Name()), err})
 		}
 	}

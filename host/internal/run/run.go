@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,15 +125,34 @@ func (r *Run) acquire(ctx context.Context) error {
 
 // sweep removes what a holder of the lock that was killed left half-written.
 func (r *Run) sweep() error {
-	for _, pattern := range []string{"*", filepath.Join("attempts", "*", "*")} {
-		left, err := filepath.Glob(filepath.Join(r.Dir(), pattern+temporarySuffix))
-		if err != nil {
+	directories := []string{r.Dir()}
+	attempts := filepath.Join(r.Dir(), "attempts")
+	entries, err := os.ReadDir(attempts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		directories = append(directories, filepath.Join(attempts, entry.Name()))
+	}
+	for _, dir := range directories {
+		if err := removeTemporary(dir); err != nil {
 			return err
 		}
-		for _, path := range left {
-			if err := os.Remove(path); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+func removeTemporary(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), temporarySuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return nil

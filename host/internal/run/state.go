@@ -82,7 +82,7 @@ func (r *Run) Info() (*Info, error) {
 		Schema:     "mtt.run/v1",
 		RunID:      r.ID,
 		Experiment: r.Spec.Experiment,
-		State:      stateOf(attempts, result, live, request != nil),
+		State:      stateOf(attempts, result, live, request),
 		Config:     r.Spec.Config,
 		Seed:       r.Spec.Seed,
 		Device:     r.Spec.Options.Device,
@@ -110,6 +110,9 @@ func (r *Run) Info() (*Info, error) {
 		progress := r.LastProgress(last.Number)
 		info.Step, info.TotalSteps = max(info.Step, progress.Step, last.Claim.ResumedStep), progress.TotalSteps
 	}
+	if info.State == Stopped && request != nil && request.Followed {
+		info.ExitCode = &request.Code
+	}
 	if result != nil {
 		info.Result, info.ExitCode, info.Ended = result.Result, &result.Code, &result.Time
 		info.Step, info.Error = result.Step, result.Error
@@ -117,11 +120,11 @@ func (r *Run) Info() (*Info, error) {
 	return info, nil
 }
 
-func stateOf(attempts []Attempt, result *Result, live, asked bool) State {
+func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest) State {
 	if result != nil {
 		return result.State
 	}
-	if live && asked {
+	if live && request != nil {
 		return Stopping
 	}
 	if len(attempts) == 0 {
@@ -138,7 +141,7 @@ func stateOf(attempts []Attempt, result *Result, live, asked bool) State {
 		return Running
 	case live:
 		return Starting
-	case last.End != nil && last.End.State == Stopped:
+	case last.End != nil && last.End.State == Stopped, request != nil && request.Followed:
 		return Stopped
 	default:
 		return Interrupted

@@ -8,20 +8,26 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // StopRequest is stop.json: somebody asked for the end of a live run.
 type StopRequest struct {
-	Schema string    `json:"schema"` // mtt.stop/v1
-	Now    bool      `json:"now"`    // without a checkpoint
-	Time   time.Time `json:"time"`
+	Schema string    `json:"schema"`    // mtt.stop/v1
+	Now    bool      `json:"now"`       // without a checkpoint
+	Code   exit.Code `json:"exit_code"` // that the run then ends with
+	// Followed says that the run has ended for it between two attempts, where no end.json could say so.
+	Followed bool      `json:"followed,omitempty"`
+	Time     time.Time `json:"time"`
 }
 
 func (r *Run) stopFile() string { return filepath.Join(r.Dir(), "stop.json") }
 
 // AskToStop leaves the request for whoever lives the run. Anybody may, without the lock, and again.
-func (r *Run) AskToStop(now bool) error {
-	raw, err := json.Marshal(StopRequest{Schema: "mtt.stop/v1", Now: now, Time: time.Now().UTC()})
+func (r *Run) AskToStop(request StopRequest) error {
+	request.Schema, request.Time = "mtt.stop/v1", time.Now().UTC()
+	raw, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func Sweep(below ...string) error {
 
 func sweep(base string) (err error) {
 	abandoned, err := abandonedIn(base)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return fmt.Errorf("cannot sweep temporary directories: %w", err)
 	}
 	err = nil

@@ -29,7 +29,7 @@ func requests(ctx, stop context.Context, r *run.Run) (_, _ context.Context, rele
 			if err != nil || request == nil {
 				continue
 			}
-			ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+			ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
 			if request.Now {
 				now()
 			}

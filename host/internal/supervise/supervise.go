@@ -49,6 +49,9 @@ func Run(ctx, stop context.Context, w *worker.Worker) (worker.Outcome, error) {
 		case <-stop.Done():
 			cause := context.Cause(stop)
 			outcome.State, outcome.Err = run.Stopped, exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err)
+			if err := w.Run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
+				return outcome, err
+			}
 			return outcome, outcome.Err
 		}
 		delay = min(2*delay, lastDelay)

@@ -1,8 +1,12 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -33,7 +37,7 @@ type attempt struct {
 }
 
 // open makes everything that the plugin needs before it starts.
-func (w *Worker) open(plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
+func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
 	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func (w *Worker) open(plan *plan, log *eventlog.Writer) (_ *attempt, err error) 
 			return nil, err
 		}
 	}
-	if err := a.fillOutput(); err != nil {
+	if err := a.fillOutput(ctx); err != nil {
 		return nil, outputs(fmt.Errorf("cannot fill the output directory: %w", err))
 	}
 	options := tensorboard.Options{Attempt: plan.attempt}
@@ -67,24 +71,35 @@ func (w *Worker) open(plan *plan, log *eventlog.Writer) (_ *attempt, err error) 
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
 		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
 		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
-		metrics: a.metrics, keepFiles: a.keepFiles,
+		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(id string) error { return w.Run.WriteSaved(plan.attempt, id) },
 		log: log, fail: a.fail,
 	}
 	return a, nil
 }
 
 // fillOutput brings what earlier attempts wrote into the output directory.
-func (a *attempt) fillOutput() error {
-	if err := removePartial(a.run.Files()); err != nil {
+func (a *attempt) fillOutput(ctx context.Context) error {
+	err := os.Mkdir(a.run.Files(), 0o755)
+	switch {
+	case err == nil: // it was made with the run
+		a.log.Say(eventlog.Warning, "what the experiment had written to its output directory is gone: there was no %s", a.run.Files())
+		err = syncDir(filepath.Dir(a.run.Files()))
+	case errors.Is(err, fs.ErrExist):
+		err = refuseLinks(a.run.Files())
+	}
+	if err == nil {
+		err = removePartial(a.run.Files())
+	}
+	if err != nil {
 		return err
 	}
-	unreadable, err := copyNew(a.run.Files(), a.output)
+	unreadable, err := copyNew(ctx, a.run.Files(), a.output)
 	return errors.Join(append(unreadable, err)...)
 }
 
 // keepFiles copies the output directory to the volume.
-func (a *attempt) keepFiles() error {
-	unreadable, err := copyNew(a.output, a.run.Files())
+func (a *attempt) keepFiles(ctx context.Context) error {
+	unreadable, err := copyNew(ctx, a.output, a.run.Files())
 	for _, passed := range unreadable {
 		if said := passed.Error(); !a.warned[said] {
 			a.warned[said] = true
@@ -94,9 +109,13 @@ func (a *attempt) keepFiles() error {
 	return err
 }
 
-// close keeps what the experiment wrote, and ends the event file.
-func (a *attempt) close() error {
-	err := errors.Join(a.keepFiles(), a.events.Close())
+// close keeps what the experiment wrote, unless ctx says that there is no time for that, and ends the event file.
+func (a *attempt) close(ctx context.Context) error {
+	err := a.keepFiles(ctx)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	err = errors.Join(err, a.events.Close())
 	if scratchErr := a.scratch.Close(); scratchErr != nil {
 		a.log.Say(eventlog.Warning, "temporary files were not removed: %v", scratchErr)
 	}

@@ -24,16 +24,17 @@ import (
 type checkpointService struct {
 	experimentv1.UnimplementedCheckpointServiceServer
 
-	store     checkpoint.Store
-	identity  checkpoint.Identity
-	attempt   int
-	policy    checkpoint.Policy
-	claims    []checkpoint.Claim // this attempt's included
-	resumed   *checkpoint.Manifest
-	metrics   *metricService
-	keepFiles func() error // copies the output directory to the volume
-	log       *eventlog.Writer
-	fail      func(error) // records a failure of the volume, which is not the plugin's
+	store      checkpoint.Store
+	identity   checkpoint.Identity
+	attempt    int
+	policy     checkpoint.Policy
+	claims     []checkpoint.Claim // this attempt's included
+	resumed    *checkpoint.Manifest
+	metrics    *metricService
+	keepFiles  func(context.Context) error   // copies the output directory to the volume
+	firstSaved func(checkpoint string) error // records that the attempt has made progress
+	log        *eventlog.Writer
+	fail       func(error) // records a failure of the volume, which is not the plugin's
 
 	saving sync.Mutex                          // held by the one save that may run
 	last   atomic.Pointer[checkpoint.Manifest] // the newest that this attempt saved
@@ -94,10 +95,14 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keepFiles(); err != nil {
+	if err := s.keepFiles(ctx); err != nil {
 		return nil, err
 	}
-	return writer.Commit(ctx, checkpoint.History{Metrics: latest, Events: events})
+	manifest, err := writer.Commit(ctx, checkpoint.History{Metrics: latest, Events: events})
+	if err == nil && s.last.Load() == nil {
+		err = s.firstSaved(manifest.ID)
+	}
+	return manifest, err
 }
 
 // receive takes blobs until the commit, and checks that nothing comes behind it.
@@ -222,7 +227,7 @@ func (s *checkpointService) refuse(err error) error {
 		return status.Error(codes.DataLoss, err.Error())
 	case errors.As(err, &missing):
 		return status.Error(codes.NotFound, err.Error())
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	}
 	s.fail(err)

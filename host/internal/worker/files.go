@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 // and are passed over. What is missing in from stays in to: a half-filled directory must not erase a whole one.
 //
 // What cannot be read in from is the experiment's doing: it is passed over and returned. An error is one of writing.
-func copyNew(from, to string) (unreadable []error, err error) {
+func copyNew(ctx context.Context, from, to string) (unreadable []error, err error) {
 	changed := map[string]bool{} // directories below to
 	err = filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -25,6 +26,9 @@ func copyNew(from, to string) (unreadable []error, err error) {
 		if err != nil {
 			unreadable = append(unreadable, err)
 			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		relative, err := filepath.Rel(from, path)
 		if err != nil {
@@ -54,7 +58,7 @@ func copyNew(from, to string) (unreadable []error, err error) {
 			return nil
 		}
 		defer source.Close()
-		copied, err := copyFile(source, target)
+		copied, err := copyFile(ctx, source, target)
 		if copied {
 			changed[filepath.Dir(target)] = true
 		}
@@ -66,20 +70,41 @@ func copyNew(from, to string) (unreadable []error, err error) {
 	return unreadable, err
 }
 
-// makeRoom removes a file where the experiment has now a directory, or the other way round.
+// makeRoom removes a file where the experiment has now a directory, or the other way round. A link is somebody else's.
 func makeRoom(target string, directory bool) error {
 	info, err := os.Lstat(target)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil || info.IsDir() == directory {
+	case err != nil:
 		return err
+	case info.Mode().Type() == fs.ModeSymlink:
+		return linkError(target)
+	case info.IsDir() == directory:
+		return nil
+	default:
+		return os.RemoveAll(target)
 	}
-	return os.RemoveAll(target)
+}
+
+// linkError refuses a link among the files that are kept. mtt makes none, so a person has put it there, and to follow or
+// to replace it could cost what is behind it.
+func linkError(path string) error {
+	return fmt.Errorf("%s is a link, and what a run keeps has to be there itself: move it back, or keep all outputs elsewhere", path)
+}
+
+// refuseLinks looks for links in a directory, and at it.
+func refuseLinks(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type() == fs.ModeSymlink {
+			err = linkError(path)
+		}
+		return err
+	})
 }
 
 // copyFile copies a file to target, unless that is the same already, and says whether it has.
-func copyFile(from *os.File, target string) (copied bool, err error) {
+func copyFile(ctx context.Context, from *os.File, target string) (copied bool, err error) {
 	info, err := from.Stat()
 	if err != nil {
 		return false, err
@@ -92,7 +117,7 @@ func copyFile(from *os.File, target string) (copied bool, err error) {
 		return false, err
 	}
 	defer os.Remove(temporary.Name())
-	_, err = io.Copy(temporary, from)
+	_, err = io.Copy(temporary, cancellable{ctx, from})
 	if err == nil {
 		err = temporary.Sync()
 	}
@@ -106,6 +131,19 @@ func copyFile(from *os.File, target string) (copied bool, err error) {
 		return false, err
 	}
 	return true, os.Rename(temporary.Name(), target)
+}
+
+// cancellable ends a copy when its context does.
+type cancellable struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (c cancellable) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.Reader.Read(p)
 }
 
 func syncDir(path string) error {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -86,13 +87,31 @@ func TestOutputFilesAreKeptWhateverTheyBecome(t *testing.T) {
 		}, map[string]string{"a": "/", "a/b": "3", "d": "4"}},
 	} {
 		step.do()
-		unreadable, err := copyNew(from, to)
+		unreadable, err := copyNew(t.Context(), from, to)
 		if err != nil || len(unreadable) > 0 {
 			t.Fatalf("%s: %v, unreadable %v", step.what, err, unreadable)
 		}
 		if got := tree(t, to); !maps.Equal(got, step.want) {
 			t.Errorf("%s: kept %v, want %v", step.what, got, step.want)
 		}
+	}
+}
+
+func TestLinkAmongKeptFilesIsRefused(t *testing.T) {
+	from, to, elsewhere := t.TempDir(), t.TempDir(), t.TempDir()
+	write(t, filepath.Join(from, "d", "history"), "new")
+	write(t, filepath.Join(elsewhere, "history"), "much older")
+	if err := os.Symlink(elsewhere, filepath.Join(to, "d")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyNew(t.Context(), from, to); err == nil || !strings.Contains(err.Error(), "is a link") {
+		t.Errorf("kept behind a link: %v", err)
+	}
+	if err := refuseLinks(to); err == nil {
+		t.Error("a link among what is kept is not seen")
+	}
+	if got := tree(t, elsewhere); !maps.Equal(got, map[string]string{"history": "much older"}) {
+		t.Errorf("behind the link is %v", got)
 	}
 }
 
@@ -106,7 +125,7 @@ func TestUnreadableOutputFileIsPassedOver(t *testing.T) {
 	if err := os.Chmod(filepath.Join(from, "secret"), 0); err != nil {
 		t.Fatal(err)
 	}
-	unreadable, err := copyNew(from, to)
+	unreadable, err := copyNew(t.Context(), from, to)
 	if err != nil || len(unreadable) != 1 {
 		t.Fatalf("%v, unreadable %v; want one file and no error", err, unreadable)
 	}

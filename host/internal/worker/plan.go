@@ -105,8 +105,8 @@ func (w *Worker) refuseLoss(attempts []run.Attempt, entries []checkpoint.Entry) 
 	var lost string
 	if n := len(attempts); n > 0 { // of those before, only what it resumed from is in the run's history
 		last := attempts[n-1]
-		if saved := w.Run.LastSaved(last.Number); saved != "" {
-			lost = fmt.Sprintf("checkpoint %s, which attempt %d had saved, is gone", saved, last.Number)
+		if last.Saved != nil {
+			lost = fmt.Sprintf("checkpoint %s, which attempt %d had saved, is gone, and all after it", last.Saved.Checkpoint, last.Number)
 		} else if last.Claim.ResumedFrom != "" {
 			lost = fmt.Sprintf("checkpoint %s, from which attempt %d resumed, is gone", last.Claim.ResumedFrom, last.Number)
 		}

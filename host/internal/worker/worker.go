@@ -24,7 +24,10 @@ type Worker struct {
 // When stop is cancelled, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
 // When ctx is cancelled, it ends at once, without one.
 func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
-	plan, err := w.plan(ctx)
+	plan, err := w.plan(stop) // nothing can be lost yet
+	if cause := asked(stop); cause != nil {
+		return Outcome{}, exit.Errorf(exit.Of(cause), "%w, before training had begun", cause)
+	}
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -86,13 +89,13 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 		}
 		log.Write(event)
 	}()
-	attempt, err := w.open(plan, log)
+	attempt, err := w.open(ctx, plan, log)
 	if err != nil {
 		outcome.Err = err
 		return outcome
 	}
 	ending := attempt.train(ctx, stop, plan)
-	if err := attempt.close(); err != nil && ending.volume == nil {
+	if err := attempt.close(ctx); err != nil && ending.volume == nil {
 		ending.volume = err
 	}
 	step := max(outcome.Step, attempt.step(ending))
