@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/ml/train"
@@ -26,6 +27,9 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 	backend, err := gomlx.Backend(run.Device())
 	if err != nil {
 		return nil, err
+	}
+	if config.Model == digits.CNN && run.Device() == "go" {
+		fmt.Fprintln(os.Stderr, "a convolution in pure Go takes a second a step, and with XLA milliseconds: mtt-host doctor says how to get it")
 	}
 	store := model.NewStore()
 	state, err := gomlx.NewState(backend, store, run.Seed())
