@@ -91,6 +91,38 @@ func TestDeviceThatIsNamedNeverFallsBack(t *testing.T) {
 	}
 }
 
+func TestDeviceIsSaidAndRecorded(t *testing.T) {
+	t.Parallel()
+	b := withDevice(t, "cpu")
+	b.env = append(b.env, "XLA_FLAGS=--xla_cpu_enable_fast_math=false")
+	steps := []string{"-S", "steps=2"}
+	r := b.expect(0, []string{"on cpu (", "PJRT plugin ", "XLA_FLAGS --xla_cpu_enable_fast_math=false"},
+		append([]string{"run", pluginPath("train-xla"), "--name", "xla", "--device", "cpu"}, steps...)...)
+	type start struct {
+		Device    string
+		Exactness map[string]string
+	}
+	recorded := decode[start](b, b.read("runs", "xla", "attempts", "1", "start.json"))
+	digest := recorded.Exactness["pjrt_sha256"]
+	if recorded.Device != "cpu" || len(digest) != 64 || !strings.Contains(r.stderr, "PJRT plugin "+digest[:12]) ||
+		recorded.Exactness["xla_flags"] != "--xla_cpu_enable_fast_math=false" || recorded.Exactness["device_model"] == "" || recorded.Exactness["goarch"] == "" {
+		t.Errorf("recorded is %+v", recorded)
+	}
+	const without = "XLA is not in this build"
+	b.expect(0, []string{without}, append([]string{"run", pluginPath("train"), "--name", "static"}, steps...)...)
+	if r := b.run(append([]string{"run", pluginPath("train-xla"), "--device", "go", "--name", "go"}, steps...)...); strings.Contains(r.stderr, without) {
+		t.Errorf("the build with cgo says that it has no XLA: %v", r)
+	}
+}
+
+func TestCNNLearnsOnXLA(t *testing.T) {
+	b := withDevice(t, "cpu")
+	info := decode[runInfo](b, b.expect(0, nil, "run", pluginPath("train-xla"), "--device", "cpu", "-S", "model=cnn", "-o", "json").stdout)
+	if info.Result["accuracy"] < 0.97 {
+		t.Errorf("the accuracy is %v, want 0.97 or more", info.Result["accuracy"])
+	}
+}
+
 func TestCheckpointLoadsOnAnotherDeviceAndExactnessIsNotClaimed(t *testing.T) {
 	devices := []string{"go", "cpu"}
 	if hasGPU() {

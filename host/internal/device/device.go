@@ -23,7 +23,7 @@ const (
 // Names are the values of --device.
 var Names = []string{Auto, Go, CPU, CUDA}
 
-// Device is what an attempt trains on.
+// Device is what an attempt trains on; all but the paths is part of the key under which a resume is exact.
 type Device struct {
 	Name   string `json:"device"` // Go, CPU or CUDA
 	Model  string `json:"model"`  // of the processor or the GPU
@@ -37,15 +37,17 @@ type Device struct {
 }
 
 func (d Device) String() string {
-	text := d.Name
-	if d.Model != "" {
-		text += " (" + d.Model
-		if d.Driver != "" {
-			text += ", driver " + d.Driver
-		}
-		text += ")"
+	parts := []string{d.Model}
+	if d.Driver != "" {
+		parts = append(parts, "driver "+d.Driver)
 	}
-	return text
+	if d.PJRT != "" {
+		parts = append(parts, fmt.Sprintf("PJRT plugin %.12s", d.PJRTSHA256))
+	}
+	if d.XLAFlags != "" {
+		parts = append(parts, "XLA_FLAGS "+d.XLAFlags)
+	}
+	return fmt.Sprintf("%s (%s)", d.Name, strings.Join(parts, ", "))
 }
 
 // deterministic is the XLA flag without which sums on a GPU are made in any order. It was measured to make training

@@ -82,7 +82,7 @@ func deviceCheck(name string) Check {
 	}
 	check.Found = found.String()
 	if found.PJRT != "" {
-		check.Found += fmt.Sprintf(", PJRT plugin %s (SHA-256 %.12s)", found.PJRT, found.PJRTSHA256)
+		check.Found += ": " + found.PJRT
 	}
 	return check
 }
