@@ -29,8 +29,8 @@ type Loop struct {
 	Trainer *train.Trainer // with the optimizer of State.Watch
 	Steps   int64          // where training ends
 	// Batch makes the batch of a step, counted from 1: a function of the seed and the step alone. It is called for one
-	// step at a time, in order, in a goroutine of its own and one step ahead, so that the device need not wait for it;
-	// it must not look at what After changes. The trainer takes the batch over.
+	// step at a time, in order; for a device with a memory of its own in another goroutine and one step ahead, so that
+	// the device need not wait for it: it must not look at what After changes. The trainer takes the batch over.
 	Batch func(step int64) (train.Batch, error)
 	// After is called behind each step with the step's loss: to log, and to evaluate at the end of an epoch. The step's
 	// checkpoint comes after it, so that what it logs is not lost with a kill. It must leave the variables alone. It
@@ -41,11 +41,11 @@ type Loop struct {
 // Train trains from step, which Run.Resume has returned, to Steps. It returns sdk.ErrStopped, with a checkpoint made,
 // if the attempt was asked to stop.
 func (l Loop) Train(step int64) error {
-	batches := makeAhead(l.State.backend, l.Batch, step+1, l.Steps)
-	defer batches.leave()
+	next, leave := l.batches(step)
+	defer leave()
 	for first := true; step < l.Steps; first = false {
 		step++
-		loss, err := l.step(batches)
+		loss, err := l.step(next)
 		if err != nil {
 			return fmt.Errorf("training step %d: %w", step, err)
 		}
@@ -72,8 +72,21 @@ func (l Loop) Train(step int64) error {
 	return nil
 }
 
-func (l Loop) step(batches *ahead) (loss float64, err error) {
-	batch, err := batches.next()
+// batches returns the batches behind step, one with each call of next.
+func (l Loop) batches(step int64) (next func() (train.Batch, error), leave func()) {
+	if !l.State.backend.HasSharedBuffers() {
+		ahead := makeAhead(l.State.backend, l.Batch, step+1, l.Steps)
+		return ahead.next, ahead.leave
+	}
+	// The device is the processor: there is nothing to send, and what makes batches takes its time from training.
+	return func() (train.Batch, error) {
+		step++
+		return l.Batch(step)
+	}, func() {}
+}
+
+func (l Loop) step(next func() (train.Batch, error)) (loss float64, err error) {
+	batch, err := next()
 	if err != nil {
 		return 0, err
 	}

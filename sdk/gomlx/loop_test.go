@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gomlx/gomlx/ml/train"
 	"github.com/gomlx/gomlx/ml/train/loss"
@@ -109,44 +107,6 @@ func TestFailureInTheLoopEndsIt(t *testing.T) {
 		if err := loop.Train(0); !errors.Is(err, broken) {
 			t.Errorf("%s: got %v", name, err)
 		}
-	}
-}
-
-func TestPanicInBatchIsOneOfTrain(t *testing.T) {
-	loop := newNetwork(t, design{}).loop(new(attempt), 3)
-	loop.Batch = func(step int64) (train.Batch, error) {
-		if step == 2 {
-			panic("no such image")
-		}
-		return batch(step)
-	}
-	defer func() {
-		said, _ := recover().(string)
-		if !strings.Contains(said, "no such image") || !strings.Contains(said, "loop_test.go") {
-			t.Errorf("Train panicked with %q, want the panic of Batch with its stack", said)
-		}
-	}()
-	t.Errorf("Train has returned %v", loop.Train(0))
-}
-
-// A loop that ends before its last step leaves no goroutine that makes batches.
-func TestBatchesEndWithTheLoop(t *testing.T) {
-	var calls atomic.Int64
-	loop := newNetwork(t, design{}).loop(&attempt{stopAt: 2}, 100)
-	loop.Batch = func(step int64) (train.Batch, error) {
-		calls.Add(1)
-		return batch(step)
-	}
-	if err := loop.Train(0); !errors.Is(err, sdk.ErrStopped) {
-		t.Fatal(err)
-	}
-	if n := calls.Load(); n < 2 || n > 4 {
-		t.Errorf("%d batches were made for 2 steps", n)
-	}
-	before := calls.Load()
-	time.Sleep(50 * time.Millisecond)
-	if calls.Load() != before {
-		t.Error("batches are made behind the end of the loop")
 	}
 }
 
