@@ -267,6 +267,11 @@ func TestOutputsMayHaveAnyName(t *testing.T) {
 		outputs := filepath.Join(filepath.Dir(b.tmp), name)
 		b.expect(0, nil, walk("--name", "r", "--outputs", outputs)...)
 		b.expect(0, []string{"has finished already"}, "resume", "r", "--outputs", outputs)
+		quoted := outputs
+		if strings.ContainsAny(name, "[* 'ä") {
+			quoted = "'" + strings.ReplaceAll(outputs, "'", `'\''`) + "'"
+		}
+		b.expect(5, []string{"mtt-host ls --outputs " + quoted + "\n"}, "show", "nosuch", "--outputs", outputs)
 	}
 }
 

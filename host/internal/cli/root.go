@@ -65,7 +65,7 @@ func printError(to io.Writer, err error, outputs string) {
 }
 
 // ofRuns finds a command that works on outputs, which is always the end of its line.
-var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|tb|ls|show|checkpoints) `)
+var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|tb|ls|show|checkpoints)\b`)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

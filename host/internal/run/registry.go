@@ -101,7 +101,7 @@ func (r *Registry) spec(id string) (*Spec, error) {
 			return nil, damaged(file, errors.New("it is gone, and the run has attempts"))
 		}
 		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.root).
-			Hint("See which there are: mtt-host ls --outputs %s", r.root)
+			Hint("See which there are: mtt-host ls")
 	}
 	if err != nil {
 		return nil, err
