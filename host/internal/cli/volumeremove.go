@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// removeInfo is what was removed, as JSON.
+type removeInfo struct {
+	Schema string `json:"schema"` // mtt.removal/v1
+	Path   string `json:"path"`
+	Files  int64  `json:"files"`
+	Bytes  int64  `json:"bytes"`
+}
+
+func newVolumeRemove() *cobra.Command {
+	var options volumeOptions
+	var recursive, force bool
+	command := &cobra.Command{
+		Use:   "rm VOL PATH",
+		Short: "Remove a file of a volume, or with -r a directory",
+		Long: `Remove a file of a volume, or with -r a directory.
+
+What a live run uses is not removed. Whether a run is live is certain on this machine; on Modal, it is one whose last
+attempt has no recorded end, and --force removes it nevertheless.`,
+		Args: exactly(2),
+		RunE: func(command *cobra.Command, args []string) error {
+			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
+				release, err := options.guard(ctx, volume, args[0], args[1], force)
+				if err != nil {
+					return err
+				}
+				defer release()
+				info, err := remove(ctx, volume, args[1], recursive)
+				if err == nil && options.json() {
+					err = printJSON(command.OutOrStdout(), info)
+				}
+				return err
+			})
+		},
+	}
+	options.add(command)
+	command.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove a directory and all that is in it")
+	command.Flags().BoolVar(&force, "force", false, "on Modal: remove what a run uses of which it is not certain that it has ended")
+	return command
+}
+
+// guard refuses to remove what a live run uses, and keeps runs on this machine from coming to life until release.
+func (o *volumeOptions) guard(ctx context.Context, volume backend.Volume, name, path string, force bool) (release func(), err error) {
+	clean, err := backend.Clean(path)
+	if err != nil {
+		return nil, err
+	}
+	if o.backend == "local" {
+		registry, err := run.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		return registry.Hold(ctx, clean)
+	}
+	if force {
+		return func() {}, nil
+	}
+	return func() {}, run.CheckEnded(ctx, volume, clean)
+}
+
+// remove removes a path, and says what was there.
+func remove(ctx context.Context, volume backend.Volume, path string, recursive bool) (*removeInfo, error) {
+	info := &removeInfo{Schema: "mtt.removal/v1"}
+	entry, err := volume.Stat(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	info.Path = entry.Path
+	entries := []backend.Entry{entry}
+	if recursive && entry.Type == backend.Directory {
+		if entries, err = volume.List(ctx, path, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, entry := range entries {
+		if entry.Type != backend.Directory {
+			info.Files++
+			info.Bytes += entry.Size
+		}
+	}
+	return info, volume.Remove(ctx, path, recursive)
+}

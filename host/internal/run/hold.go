@@ -1,0 +1,64 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Hold takes the locks of the runs that use a path of the volume, so that none of them can be live or become it before
+// release. exit.StillRunning: one is live.
+func (r *Registry) Hold(ctx context.Context, path string) (release func(), err error) {
+	entries, err := os.ReadDir(filepath.Join(r.root, "runs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			all = append(all, entry.Name())
+		}
+	}
+	var held []*Run
+	release = func() {
+		for _, run := range held {
+			run.Unlock()
+		}
+	}
+	for _, id := range users(path, all) {
+		run := r.run(id)
+		switch err := run.acquire(ctx); {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+		case err != nil:
+			release()
+			return nil, err
+		default:
+			held = append(held, run)
+		}
+	}
+	return release, nil
+}
+
+// users returns which of the runs of a volume use a clean path of it.
+func users(path string, runs []string) []string {
+	top, rest, _ := strings.Cut(path, "/")
+	id, _, _ := strings.Cut(rest, "/")
+	switch top {
+	case "runs", "checkpoints", "files":
+		if id == "" {
+			return runs
+		}
+		if slices.Contains(runs, id) {
+			return []string{id}
+		}
+		return nil
+	case "bin", "": // a run's executable is there, and who uses which is not worth a mistake
+		return runs
+	default:
+		return nil
+	}
+}

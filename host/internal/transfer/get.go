@@ -1,0 +1,308 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/partial"
+)
+
+func isChanged(err error) bool { return errors.Is(err, backend.ErrChanged) }
+
+// Get copies a file or a directory of the volume to local, as cp does where local is a directory: below its own name. A
+// file goes to the path local where that is no directory. The root of the volume has no name, so its content goes to
+// local itself.
+func (t *Transfer) Get(ctx context.Context, remote, local string) error {
+	entry, err := t.Volume.Stat(ctx, remote)
+	if err != nil {
+		return err
+	}
+	switch entry.Type {
+	case backend.Directory:
+		return t.tree(ctx, entry, filepath.Join(local, path.Base("/"+entry.Path)))
+	case backend.File:
+		dir, name := filepath.Split(local)
+		if info, err := os.Stat(local); name == "" || err == nil && info.IsDir() {
+			dir, name = local, path.Base(entry.Path)
+		}
+		target, err := open(filepath.Clean(dir))
+		if err != nil {
+			return err
+		}
+		defer target.root.Close()
+		return t.file(ctx, entry, target, name)
+	default:
+		return backend.PathError("get", remote, backend.ErrNotFile)
+	}
+}
+
+// Sync brings what a directory of the volume has into the directory local, and removes nothing there.
+func (t *Transfer) Sync(ctx context.Context, remote, local string) error {
+	entry, err := t.Volume.Stat(ctx, remote)
+	if err != nil {
+		return err
+	}
+	if entry.Type != backend.Directory {
+		return backend.PathError("sync", remote, errNotDirectory)
+	}
+	return t.tree(ctx, entry, local)
+}
+
+var errNotDirectory = errors.New("this is not a directory")
+
+// Print writes what a file has.
+func (t *Transfer) Print(ctx context.Context, remote string, to io.Writer) error {
+	entry, err := t.Volume.Stat(ctx, remote)
+	if err != nil {
+		return err
+	}
+	if err := t.Volume.Read(ctx, entry, 0, entry.Size, &counted{to, &t.bytes}); err != nil {
+		return err
+	}
+	t.files.Add(1)
+	return nil
+}
+
+// tree copies what is in a directory of the volume into local.
+func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string) error {
+	entries, err := t.Volume.List(ctx, dir.Path, true)
+	if err != nil {
+		return err
+	}
+	target, err := open(local)
+	if err != nil {
+		return err
+	}
+	defer target.root.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, entry := range entries {
+		name, below := strings.CutPrefix(entry.Path, dir.Path)
+		name = strings.TrimPrefix(name, "/")
+		if !below || !filepath.IsLocal(filepath.FromSlash(name)) { // what comes from elsewhere is not to be trusted
+			return errors.Join(fmt.Errorf("the volume has an entry %q, which is not below %q", entry.Path, dir.Path), group.Wait())
+		}
+		switch entry.Type {
+		case backend.Directory:
+			if err := target.root.MkdirAll(name, 0o755); err != nil {
+				return errors.Join(err, group.Wait())
+			}
+		case backend.File:
+			group.Go(func() error { return t.file(ctx, entry, target, name) })
+		default:
+			t.skip(entry.Path, entry.Type)
+		}
+	}
+	return group.Wait()
+}
+
+// target is a directory that files are copied into.
+type target struct {
+	root *os.Root
+	mu   sync.Mutex
+	left map[string][]string // unfinished files that were there, by directory
+}
+
+func open(dir string) (*target, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	return &target{root: root, left: map[string][]string{}}, err
+}
+
+// sweep removes what killed commands left of other contents of a file that is whole now.
+func (t *target) sweep(name string) {
+	dir := path.Dir(name)
+	t.mu.Lock()
+	left, known := t.left[dir]
+	if !known {
+		entries, _ := fs.ReadDir(t.root.FS(), dir)
+		for _, entry := range entries {
+			if partial.Is(entry.Name()) {
+				left = append(left, entry.Name())
+			}
+		}
+		t.left[dir] = left
+	}
+	t.mu.Unlock()
+	for _, outdated := range partial.Outdated(left, name) {
+		_ = t.root.Remove(path.Join(dir, outdated)) // or the next command does
+	}
+}
+
+// file brings one file up to date: it is left alone, continued in place, or replaced.
+func (t *Transfer) file(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	for try := 1; ; try++ {
+		err := t.fileOnce(ctx, entry, to, name)
+		if !again(ctx, err, try) {
+			return err
+		}
+		if entry, err = t.Volume.Stat(ctx, entry.Path); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // removed since it was listed
+			}
+			return err
+		}
+	}
+}
+
+func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	info, err := to.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := to.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case info.IsDir():
+		return backend.PathError("write", filepath.Join(to.root.Name(), name), backend.ErrIsDirectory)
+	case info.Mode().IsRegular() && info.Size() == entry.Size && info.ModTime().Equal(entry.Modified):
+		t.unchanged.Add(1)
+		return nil
+	case info.Mode().IsRegular() && 0 < info.Size() && info.Size() < entry.Size:
+		continued, err := t.extend(ctx, entry, to, name)
+		if continued || err != nil {
+			return err
+		}
+	}
+	return t.replace(ctx, entry, to, name)
+}
+
+// replace fetches a whole file beside the one that may be there. It goes on with what a killed command fetched of the same one.
+func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	version := fmt.Sprintf("%s %d %d", entry.Path, entry.Size, entry.Modified.UnixNano())
+	file, err := partial.Open(to.root, name, version, 0o644)
+	if err != nil {
+		return err
+	}
+	if file.Begun() > entry.Size {
+		if err := file.Restart(); err != nil {
+			return errors.Join(err, file.Discard())
+		}
+	}
+	if err := t.Volume.Read(ctx, entry, file.Begun(), entry.Size-file.Begun(), &counted{file, &t.bytes}); err != nil {
+		if isChanged(err) {
+			return errors.Join(err, file.Discard())
+		}
+		return errors.Join(err, file.Close()) // kept, to be gone on with
+	}
+	if same, err := t.isThere(file, to, name); same || err != nil {
+		// The inode that others may have open stays.
+		return errors.Join(err, file.Discard(), to.root.Chtimes(name, entry.Modified, entry.Modified))
+	}
+	if err := file.Publish(); err != nil {
+		return err
+	}
+	to.sweep(name)
+	t.files.Add(1)
+	return to.root.Chtimes(name, entry.Modified, entry.Modified)
+}
+
+// isThere says whether the name has the content already that was fetched.
+func (t *Transfer) isThere(file *partial.File, to *target, name string) (bool, error) {
+	info, err := to.root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return false, nil
+	}
+	fetched, err := file.Stat()
+	if err != nil || fetched.Size() != info.Size() {
+		return false, err
+	}
+	there, err := to.root.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	return backend.SameContent(there, io.NewSectionReader(file, 0, info.Size()))
+}
+
+// How much of a file that has grown is compared before it is continued: its head and its end, as far as they were. That
+// is enough to tell a file that was appended to from one that was written anew, for event files and logs, whose records
+// have times; and little enough to follow a file often.
+const (
+	headCompared = 4 << 10
+	tailCompared = 32 << 10
+)
+
+// extend appends to a file that is here what it has in the volume beyond. It reports false if what is here is not its beginning.
+func (t *Transfer) extend(ctx context.Context, entry backend.Entry, to *target, name string) (continued bool, err error) {
+	file, err := to.root.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	if err := partial.Lock(file); err != nil {
+		return false, &fs.PathError{Op: "write", Path: file.Name(), Err: err}
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() > entry.Size {
+		return false, err
+	}
+	have := info.Size()
+	tail := max(0, have-tailCompared)
+	if head := min(headCompared, tail); head > 0 {
+		if same, err := t.matches(ctx, entry, file, 0, head); !same || err != nil {
+			return false, err
+		}
+	}
+	appended := &appender{file: file, at: tail, have: have}
+	err = t.Volume.Read(ctx, entry, tail, entry.Size-tail, &counted{appended, &t.bytes})
+	if appended.differs {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	t.files.Add(1)
+	return true, errors.Join(to.root.Chtimes(name, entry.Modified, entry.Modified), file.Close())
+}
+
+// matches says whether the file has some bytes that it has in the volume.
+func (t *Transfer) matches(ctx context.Context, entry backend.Entry, file *os.File, from, length int64) (bool, error) {
+	compared := &appender{file: file, at: from, have: from + length}
+	err := t.Volume.Read(ctx, entry, from, length, &counted{compared, &t.bytes})
+	if compared.differs {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// appender is a writer that compares what comes with what the file has, as far as it goes, and appends the rest.
+type appender struct {
+	file     *os.File
+	at, have int64
+	differs  bool
+}
+
+var errDiffers = errors.New("the file is not the beginning of the one in the volume")
+
+func (a *appender) Write(p []byte) (int, error) {
+	compared := int(max(0, min(int64(len(p)), a.have-a.at)))
+	if compared > 0 {
+		there := make([]byte, compared)
+		if _, err := a.file.ReadAt(there, a.at); err != nil {
+			return 0, err
+		}
+		if !slices.Equal(there, p[:compared]) {
+			a.differs = true
+			return 0, errDiffers
+		}
+	}
+	n, err := a.file.Write(p[compared:])
+	a.at += int64(compared + n)
+	return compared + n, err
+}
