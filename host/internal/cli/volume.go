@@ -21,7 +21,7 @@ func newVolume() *cobra.Command {
 		Short: "List, fetch, put and remove the files of a volume",
 		Long: `List, fetch, put and remove the files of a volume.
 
-On the backend local, which is the default, a volume is a directory, such as ./outputs; on modal, it has a name.`,
+A volume is a directory, such as ./outputs.`,
 		Args: noSuchCommand,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
@@ -30,14 +30,10 @@ On the backend local, which is the default, a volume is a directory, such as ./o
 }
 
 // volumeOptions are the options of every command about a volume.
-type volumeOptions struct {
-	common
-	backend string
-}
+type volumeOptions struct{ common }
 
 func (o *volumeOptions) add(command *cobra.Command) {
 	o.addFormat(command.Flags())
-	command.Flags().StringVarP(&o.backend, "backend", "b", "local", "where the volume is: local or modal")
 }
 
 // with opens a volume and does something with it, which a signal ends.
@@ -47,7 +43,7 @@ func (o *volumeOptions) with(command *cobra.Command, name string, do func(ctx co
 	}
 	signals, release := catch(command.Context())
 	defer release()
-	volume, err := o.open(signals.stop, name)
+	volume, err := openVolume(name)
 	if err == nil {
 		err = errors.Join(do(signals.stop, volume), volume.Close())
 	}
@@ -57,18 +53,13 @@ func (o *volumeOptions) with(command *cobra.Command, name string, do func(ctx co
 	return o.explain(err, name)
 }
 
-func (o *volumeOptions) open(ctx context.Context, name string) (backend.Volume, error) {
-	switch o.backend {
-	case "local":
-		volume, err := local.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, exit.Errorf(exit.NotFound, "no volume %s: there is no such directory", name).
-				Hint("Make it: mkdir -p %s\nOr, if it is one of Modal's, add -b modal.", shellText(name))
-		}
-		return volume, err
-	default:
-		return nil, exit.Errorf(exit.Usage, "%s: want local or modal", given(o.flags, "backend"))
+func openVolume(name string) (backend.Volume, error) {
+	volume, err := local.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, exit.Errorf(exit.NotFound, "no volume %s: there is no such directory", name).
+			Hint("Make it: mkdir -p %s", shellText(name))
 	}
+	return volume, err
 }
 
 // explain gives an error about a file the exit code that it has, and what to do about it.
@@ -77,9 +68,6 @@ func (o *volumeOptions) explain(err error, name string) error {
 		return err
 	}
 	volume := shellText(name)
-	if o.backend != "local" {
-		volume = "-b " + o.backend + " " + volume
-	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Errorf(exit.NotFound, "%w", err).Hint("See what there is: mtt-host volume ls %s", volume)
@@ -117,7 +105,7 @@ func newVolumeList() *cobra.Command {
 	command := &cobra.Command{
 		Use:     "ls VOL [PATH]",
 		Short:   "List what a volume, or a directory of it, holds",
-		Example: "  mtt-host volume ls ./outputs runs\n  mtt-host volume ls -b modal outputs runs",
+		Example: "  mtt-host volume ls ./outputs runs",
 		Args:    between(1, 2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {

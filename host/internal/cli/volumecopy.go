@@ -29,7 +29,7 @@ func newVolumeGet() *cobra.Command {
 A directory comes to LOCAL, which is . by default, under its own name, and a file too where LOCAL is a directory; else
 LOCAL is the file. What is there already is not fetched again, a file that has grown is continued in place, and a get
 that was killed is gone on with by the same command. With - as LOCAL, the content of a file is written to stdout.`,
-		Example: "  mtt-host volume get -b modal outputs runs/digits-20261123-5kq2vd",
+		Example: "  mtt-host volume get ./outputs runs/digits-20261123-5kq2vd",
 		Args:    between(2, 3),
 		RunE: func(command *cobra.Command, args []string) error {
 			local := append(args, ".")[2]
@@ -57,7 +57,7 @@ func newVolumeSync() *cobra.Command {
 
 Only what is new is moved: a file that has grown is continued in place, so that a TensorBoard that shows it follows.
 Nothing is removed from LOCAL.`,
-		Example: "  mtt-host volume sync -b modal outputs runs ./runs",
+		Example: "  mtt-host volume sync ./outputs runs ./runs",
 		Args:    exactly(3),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
@@ -80,7 +80,7 @@ as it does by default.
 
 What is there with the same content stays, and with another content is replaced only with --force. A put that was killed
 is gone on with by the same command.`,
-		Example: "  mtt-host volume put -b modal outputs ./data /data",
+		Example: "  mtt-host volume put ./outputs ./data /data",
 		Args:    between(2, 3),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {

@@ -19,18 +19,17 @@ type removeInfo struct {
 
 func newVolumeRemove() *cobra.Command {
 	var options volumeOptions
-	var recursive, force bool
+	var recursive bool
 	command := &cobra.Command{
 		Use:   "rm VOL PATH",
 		Short: "Remove a file of a volume, or with -r a directory",
 		Long: `Remove a file of a volume, or with -r a directory.
 
-What a live run uses is not removed. Whether a run is live is certain on this machine; on Modal, it is one whose last
-attempt has no recorded end, and --force removes it nevertheless.`,
+What a live run uses is not removed.`,
 		Args: exactly(2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
-				release, err := options.guard(ctx, volume, args[0], args[1], force)
+				release, err := guard(ctx, args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -45,27 +44,20 @@ attempt has no recorded end, and --force removes it nevertheless.`,
 	}
 	options.add(command)
 	command.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove a directory and all that is in it")
-	command.Flags().BoolVar(&force, "force", false, "on Modal: remove what a run uses of which it is not certain that it has ended")
 	return command
 }
 
-// guard refuses to remove what a live run uses, and keeps runs on this machine from coming to life until release.
-func (o *volumeOptions) guard(ctx context.Context, volume backend.Volume, name, path string, force bool) (release func(), err error) {
+// guard refuses to remove what a live run uses, and keeps runs from coming to life until release.
+func guard(ctx context.Context, name, path string) (release func(), err error) {
 	clean, err := backend.Clean(path)
 	if err != nil {
 		return nil, err
 	}
-	if o.backend == "local" {
-		registry, err := run.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		return registry.Hold(ctx, clean)
+	registry, err := run.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	if force {
-		return func() {}, nil
-	}
-	return func() {}, run.CheckEnded(ctx, volume, clean)
+	return registry.Hold(ctx, clean)
 }
 
 // remove removes a path, and says what was there.
