@@ -11,6 +11,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/local"
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/backend/partial"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
@@ -64,6 +65,13 @@ func (o *volumeOptions) open(ctx context.Context, name string) (backend.Volume, 
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, exit.Errorf(exit.NotFound, "no volume %s: there is no such directory", name).
 				Hint("Make it: mkdir -p %s\nOr, if it is one of Modal's, add -b modal.", shellText(name))
+		}
+		return volume, err
+	case "modal":
+		volume, err := modal.OpenVolume(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, exit.Errorf(exit.NotFound, "no volume %s on Modal", name).
+				Hint("See which there are: modal volume list\nMake it: modal volume create %s --version 2\nFor those of another environment, set MODAL_ENVIRONMENT.", shellText(name))
 		}
 		return volume, err
 	default:
