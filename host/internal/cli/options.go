@@ -15,10 +15,18 @@ import (
 
 // common are the options of every command.
 type common struct {
-	flags   *pflag.FlagSet
-	outputs string
-	format  string
+	flags    *pflag.FlagSet
+	outputs  string
+	format   string
+	backend  string
+	modalEnv string
 }
+
+// Where runs and volumes are.
+const (
+	onThisMachine = "local"
+	onModal       = "modal"
+)
 
 func (c *common) add(flags *pflag.FlagSet) {
 	c.addFormat(flags)
@@ -29,6 +37,12 @@ func (c *common) add(flags *pflag.FlagSet) {
 func (c *common) addFormat(flags *pflag.FlagSet) {
 	c.flags = flags
 	flags.StringVarP(&c.format, "output", "o", "text", "what stdout holds: text or json")
+}
+
+// addBackend adds where to look.
+func (c *common) addBackend(flags *pflag.FlagSet) {
+	flags.StringVarP(&c.backend, "backend", "b", onThisMachine, "where it is: local (this machine) or modal")
+	flags.StringVar(&c.modalEnv, "modal-env", "", "environment of Modal's; the profile's if it is not given")
 }
 
 // run checks the options and finds a run.
@@ -53,6 +67,9 @@ func outputsText(flags *pflag.FlagSet) string {
 func (c *common) check() error {
 	if c.format != "text" && c.format != "json" {
 		return exit.Errorf(exit.Usage, "%s: want text or json", given(c.flags, "output"))
+	}
+	if c.flags.Lookup("backend") != nil && c.backend != onThisMachine && c.backend != onModal {
+		return exit.Errorf(exit.Usage, "%s: want %s or %s", given(c.flags, "backend"), onThisMachine, onModal)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/local"
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/backend/partial"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
@@ -21,7 +22,8 @@ func newVolume() *cobra.Command {
 		Short: "List, fetch, put and remove the files of a volume",
 		Long: `List, fetch, put and remove the files of a volume.
 
-A volume is a directory, such as ./outputs.`,
+A volume is a directory, such as ./outputs, or with -b modal one of Modal's, by
+its name.`,
 		Args: noSuchCommand,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
@@ -34,6 +36,7 @@ type volumeOptions struct{ common }
 
 func (o *volumeOptions) add(command *cobra.Command) {
 	o.addFormat(command.Flags())
+	o.addBackend(command.Flags())
 }
 
 // with opens a volume and does something with it, which a signal ends.
@@ -43,7 +46,7 @@ func (o *volumeOptions) with(command *cobra.Command, name string, do func(ctx co
 	}
 	signals, release := catch(command.Context())
 	defer release()
-	volume, err := openVolume(name)
+	volume, err := o.open(signals.stop, name)
 	if err == nil {
 		err = errors.Join(do(signals.stop, volume), volume.Close())
 	}
@@ -53,11 +56,19 @@ func (o *volumeOptions) with(command *cobra.Command, name string, do func(ctx co
 	return o.explain(err, name)
 }
 
-func openVolume(name string) (backend.Volume, error) {
+func (o *volumeOptions) open(ctx context.Context, name string) (backend.Volume, error) {
+	if o.backend == onModal {
+		volume, err := modal.OpenVolume(ctx, o.modalEnv, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, exit.Errorf(exit.NotFound, "no volume %s on Modal", name).
+				Hint("See which there are: modal volume list\nMake it: modal volume create %s --version 2\nFor those of another environment, add --modal-env NAME.", shellText(name))
+		}
+		return volume, err
+	}
 	volume, err := local.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, exit.Errorf(exit.NotFound, "no volume %s: there is no such directory", name).
-			Hint("Make it: mkdir -p %s", shellText(name))
+			Hint("Make it: mkdir -p %s\nOr, if it is one of Modal's, add -b modal.", shellText(name))
 	}
 	return volume, err
 }

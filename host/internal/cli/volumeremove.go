@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ What a live run uses is not removed.`,
 		Args: exactly(2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
-				release, err := guard(ctx, args[0], args[1])
+				release, err := options.guard(ctx, args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -48,10 +49,13 @@ What a live run uses is not removed.`,
 }
 
 // guard refuses to remove what a live run uses, and keeps runs from coming to life until release.
-func guard(ctx context.Context, name, path string) (release func(), err error) {
+func (o *volumeOptions) guard(ctx context.Context, name, path string) (release func(), err error) {
 	clean, err := backend.Clean(path)
 	if err != nil {
 		return nil, err
+	}
+	if o.backend == onModal {
+		return nil, errors.New("mtt-host volume rm -b modal is not there yet")
 	}
 	registry, err := run.Open(name)
 	if err != nil {

@@ -14,11 +14,13 @@ const (
 	Internal      Code = 1   // a bug in mtt
 	Usage         Code = 2   // usage, configuration, a plugin that does not build, outputs that cannot be written
 	TrainFailed   Code = 3   // Train returned an error
-	NotFound      Code = 5   // no such plugin, run or checkpoint
+	Credentials   Code = 4   // a backend's credentials are missing or wrong
+	NotFound      Code = 5   // no such plugin, run, checkpoint, volume or file
 	Stopped       Code = 6   // stopped on request
 	StillRunning  Code = 7   // the run is live
 	Mismatch      Code = 65  // another configuration, seed, code or exactness key
 	BadCheckpoint Code = 66  // a checkpoint that verify refuses, or progress without a good one
+	Unavailable   Code = 69  // a backend cannot be reached, or no longer has what is asked of it
 	Plugin        Code = 70  // the plugin is no plugin, broke the protocol, panicked or stalled
 	Interrupted   Code = 75  // killed from outside, and no retry is left
 	Signalled     Code = 130 // Ctrl-C or SIGTERM

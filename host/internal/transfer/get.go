@@ -19,8 +19,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/backend/partial"
 )
 
-func isChanged(err error) bool { return errors.Is(err, backend.ErrChanged) }
-
 // Get copies a file or a directory of the volume to local, as cp does where local is a directory: below its own name. A
 // file goes to the path local where that is no directory. The root of the volume has no name, so its content goes to
 // local itself.
@@ -100,7 +98,13 @@ func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string) er
 				return errors.Join(err, group.Wait())
 			}
 		case backend.File:
-			group.Go(func() error { return t.file(ctx, entry, target, name) })
+			group.Go(func() error {
+				err := t.file(ctx, entry, target, name)
+				if _, gone := errors.AsType[*goneError](err); gone {
+					return nil // as if it had been removed before it was listed
+				}
+				return err
+			})
 		default:
 			t.skip(entry.Path, entry.Type)
 		}
@@ -143,19 +147,28 @@ func (t *target) sweep(name string) {
 	}
 }
 
-// file brings one file up to date: it is left alone, continued in place, or replaced.
+// goneError says that a file was removed from the volume while it was copied.
+type goneError struct{ error }
+
+func (g *goneError) Unwrap() error { return g.error }
+
+// file brings one file up to date: it is left alone, continued in place, or replaced. One that changes while it is read
+// is begun anew.
 func (t *Transfer) file(ctx context.Context, entry backend.Entry, to *target, name string) error {
 	for try := 1; ; try++ {
 		err := t.fileOnce(ctx, entry, to, name)
-		if !again(ctx, err, try) {
+		moving := errors.Is(err, backend.ErrChanged) || errors.Is(err, fs.ErrNotExist)
+		if !moving || ctx.Err() != nil {
 			return err
 		}
-		if entry, err = t.Volume.Stat(ctx, entry.Path); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // removed since it was listed
-			}
-			return err
+		now, statErr := t.Volume.Stat(ctx, entry.Path)
+		if errors.Is(statErr, fs.ErrNotExist) {
+			return &goneError{statErr}
 		}
+		if statErr != nil || try == tries {
+			return errors.Join(err, statErr)
+		}
+		entry = now
 	}
 }
 
@@ -195,7 +208,7 @@ func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target,
 		}
 	}
 	if err := t.Volume.Read(ctx, entry, file.Begun(), entry.Size-file.Begun(), &counted{file, &t.bytes}); err != nil {
-		if isChanged(err) {
+		if errors.Is(err, backend.ErrChanged) {
 			return errors.Join(err, file.Discard())
 		}
 		return errors.Join(err, file.Close()) // kept, to be gone on with

@@ -3,7 +3,6 @@
 package transfer
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
@@ -37,9 +36,4 @@ func (t *Transfer) skip(path string, of backend.Type) {
 	if t.Skip != nil {
 		t.Skip(path, of)
 	}
-}
-
-// again says whether to try a file that has changed once more.
-func again(ctx context.Context, err error, try int) bool {
-	return isChanged(err) && try < tries && ctx.Err() == nil
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
@@ -62,7 +64,7 @@ func (v *Volume) List(ctx context.Context, name string, recursive bool) ([]backe
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		names, err := fs.ReadDir(v.root.FS(), in(dir)) // by name
+		names, err := fs.ReadDir(v.root.FS(), in(dir))
 		if errors.Is(err, fs.ErrNotExist) && dir != entry.Path {
 			return nil // removed meanwhile
 		}
@@ -87,7 +89,9 @@ func (v *Volume) List(ctx context.Context, name string, recursive bool) ([]backe
 		}
 		return nil
 	}
-	return entries, list(entry.Path)
+	err = list(entry.Path)
+	slices.SortFunc(entries, func(a, b backend.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return entries, err
 }
 
 // Read is that of backend.Volume.

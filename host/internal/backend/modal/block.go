@@ -1,0 +1,129 @@
+package modal
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// blockSize is the unit in which the files of a volume are hashed and transferred. It is part of the protocol:
+	// BLOCK_SIZE in _utils/blob_utils.py of Modal's Python client.
+	blockSize = 8 << 20
+	// inMemory bounds what is held of blocks: eight whole ones are enough to fill the line while one is written.
+	inMemory = 8 * blockSize
+	// connections bounds how many small blocks move at once.
+	connections = 64
+	// blockTime is how long one try to move a block may take: over a line of 50 kB/s, a whole one takes three minutes.
+	blockTime = 5 * time.Minute
+)
+
+// buffers are of blockSize.
+var buffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
+
+func newBlocks() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = connections, connections, connections
+	transport.DisableCompression = true // what a block has is compared by its digest
+	transport.WriteBufferSize, transport.ReadBufferSize = 64<<10, 64<<10
+	return &http.Client{Transport: transport}
+}
+
+// trim cuts the zero bytes at the end of a block, which are neither hashed nor transferred.
+func trim(block []byte) []byte { return bytes.TrimRight(block, "\x00") }
+
+// getBlock fetches what an address means, and fills up with zeros what did not come of it.
+func (c *Client) getBlock(ctx context.Context, address string, to []byte) error {
+	response, cancel, err := c.send(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	defer response.Body.Close()
+	n := 0
+	for err == nil && n < len(to) {
+		var more int
+		more, err = response.Body.Read(to[n:])
+		n += more
+	}
+	if err == nil {
+		if extra, _ := response.Body.Read(make([]byte, 1)); extra > 0 {
+			return fmt.Errorf("a block has more than the %d bytes that were asked for", len(to))
+		}
+	} else if err != io.EOF { // a body that was cut is io.ErrUnexpectedEOF
+		return err
+	}
+	if err := checkDigest(response.Header.Get("Repr-Digest"), to[:n]); err != nil {
+		return err
+	}
+	clear(to[n:])
+	return nil
+}
+
+// checkDigest compares with the SHA-256 of a Repr-Digest header (RFC 9530), if it has one.
+func checkDigest(header string, body []byte) error {
+	for member := range strings.SplitSeq(header, ",") {
+		member, _, _ = strings.Cut(strings.TrimSpace(member), ";")
+		encoded, ok := strings.CutPrefix(member, "sha-256=:")
+		want, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, ":"))
+		if !ok || err != nil {
+			continue
+		}
+		if got := sha256.Sum256(body); !bytes.Equal(got[:], want) {
+			return errors.New("a block has not the content that its digest says")
+		}
+	}
+	return nil
+}
+
+// putBlock transfers a block, and returns what proves it.
+func (c *Client) putBlock(ctx context.Context, address string, body []byte) (proof []byte, err error) {
+	response, cancel, err := c.send(ctx, http.MethodPut, address, body)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	defer response.Body.Close()
+	return io.ReadAll(io.LimitReader(response.Body, 64<<10))
+}
+
+// send makes one request. Errors leave the address out: whoever has it needs no token.
+func (c *Client) send(ctx context.Context, method, address string, body []byte) (*http.Response, context.CancelFunc, error) {
+	ctx, cancel := context.WithTimeout(ctx, blockTime)
+	request, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		cancel()
+		return nil, nil, errors.New("an address of a block cannot be understood")
+	}
+	if method == http.MethodPut {
+		request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		if len(body) == 0 {
+			request.Body = http.NoBody
+		}
+	}
+	response, err := c.blocks.Do(request)
+	if err != nil {
+		cancel()
+		if about, ok := errors.AsType[*url.Error](err); ok {
+			err = about.Err
+		}
+		return nil, nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
+		response.Body.Close()
+		cancel()
+		return nil, nil, fmt.Errorf("the store of blocks answers %s", response.Status)
+	}
+	return response, cancel, nil
+}

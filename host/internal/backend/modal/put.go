@@ -1,0 +1,294 @@
+package modal
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+const (
+	// batchFiles and batchBlocks bound one call: many small files cost few calls, and a message is far from the 100 MB
+	// that it may have.
+	batchFiles  = 256
+	batchBlocks = 1 << 16
+	// batches are in work at once, so that one is hashed while another is transferred.
+	batches = 2
+)
+
+// Put is that of backend.Volume. Blocks that any volume has do not travel; nor do those that a killed Put has
+// transferred, since what proves that is kept in the cache directory until the files are made.
+func (v *Volume) Put(ctx context.Context, files []backend.Source, options backend.PutOptions) error {
+	if v.version == 1 {
+		return exit.Errorf(exit.Usage, "volume %s has version 1, which mtt does not write", v.name).
+			Hint("Put files with Modal's own command line, or make a volume of version 2: modal volume create NAME --version 2")
+	}
+	if err := backend.Distinct(files); err != nil {
+		return err
+	}
+	kept := openJournal(v.id)
+	defer kept.close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(batches)
+	for len(files) > 0 {
+		n, blocks := 0, int64(0)
+		for n < len(files) && n < batchFiles && (n == 0 || blocks+blocksOf(files[n].Size) <= batchBlocks) {
+			blocks += blocksOf(files[n].Size)
+			n++
+		}
+		b := &batch{volume: v, options: options, kept: kept}
+		for _, source := range files[:n] {
+			b.files = append(b.files, &file{Source: source})
+		}
+		files = files[n:]
+		group.Go(func() error { return b.put(ctx) })
+	}
+	err := group.Wait()
+	if err == nil {
+		kept.remove()
+	}
+	return err
+}
+
+func blocksOf(size int64) int64 { return (size + blockSize - 1) / blockSize }
+
+// batch is some files that are made by one call.
+type batch struct {
+	volume  *Volume
+	options backend.PutOptions
+	kept    *journal
+	files   []*file
+}
+
+type file struct {
+	backend.Source
+	path    string // clean
+	content backend.Content
+	blocks  []block
+}
+
+type block struct {
+	sum   [sha256.Size]byte
+	proof []byte // that it was transferred; empty if it was not
+}
+
+func (b *batch) put(ctx context.Context) error {
+	defer func() {
+		for _, f := range b.files {
+			if f.content != nil {
+				f.content.Close()
+			}
+		}
+	}()
+	if err := b.hash(ctx); err != nil {
+		return err
+	}
+	most, fruitless := -1, 0
+	for {
+		missing, err := b.make(ctx)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		err = b.transfer(ctx, missing)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, backend.ErrChanged):
+			return err
+		case most < 0 || len(missing) < most:
+			most, fruitless = len(missing), 0
+			continue
+		case err == nil:
+			err = errors.New("it is missing after it was transferred")
+		}
+		// What is missing is asked for anew, with new addresses, until that brings nothing for a while.
+		if fruitless++; fruitless == tries {
+			return blockError(b.files[0].Path, err)
+		}
+		if err := pause(ctx, fruitless-1); err != nil {
+			return err
+		}
+	}
+}
+
+// hash reads all blocks for their SHA-256.
+func (b *batch) hash(ctx context.Context) (err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, f := range b.files {
+		if f.path, err = backend.Clean(f.Path); err == nil && f.path == "" {
+			err = backend.PathError("put", f.Path, backend.ErrIsDirectory)
+		}
+		if err == nil {
+			f.content, err = f.Open()
+		}
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		f.blocks = make([]block, blocksOf(f.Size))
+		for i := range f.blocks {
+			group.Go(func() error {
+				buffer := buffers.Get().(*[blockSize]byte)
+				defer buffers.Put(buffer)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				body, err := f.read(i, buffer)
+				if err != nil {
+					return err
+				}
+				f.blocks[i].sum = sha256.Sum256(body)
+				f.blocks[i].proof = b.kept.proof(f.blocks[i].sum)
+				return nil
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// read reads a block, without the zeros at its end.
+func (f *file) read(i int, buffer *[blockSize]byte) ([]byte, error) {
+	at := int64(i) * blockSize
+	body := buffer[:min(blockSize, f.Size-at)]
+	n, err := f.content.ReadAt(body, at)
+	if n < len(body) {
+		if err == io.EOF {
+			err = backend.PathError("put", f.Path, backend.ErrChanged)
+		}
+		return nil, err
+	}
+	return trim(body), nil
+}
+
+// make asks for the files to be made. That succeeds if nothing is missing.
+func (b *batch) make(ctx context.Context) (missing []*pb.VolumePutFiles2Response_MissingBlock, err error) {
+	files := make([]*pb.VolumePutFiles2Request_File, len(b.files))
+	for i, f := range b.files {
+		blocks := make([]*pb.VolumePutFiles2Request_Block, len(f.blocks))
+		for j := range f.blocks {
+			blocks[j] = pb.VolumePutFiles2Request_Block_builder{ContentsSha256: f.blocks[j].sum[:], PutResponse: f.blocks[j].proof}.Build()
+		}
+		mode := uint32(f.Mode.Perm())
+		files[i] = pb.VolumePutFiles2Request_File_builder{Path: "/" + f.path, Size: uint64(f.Size), Mode: &mode, Blocks: blocks}.Build()
+	}
+	request := pb.VolumePutFiles2Request_builder{VolumeId: b.volume.id, Files: files, DisallowOverwriteExistingFiles: b.options.Exclusive}.Build()
+	_, err = b.volume.client.do(ctx, "VolumePutFiles2", func(ctx context.Context, raw pb.ModalClientClient) error {
+		answer, err := raw.VolumePutFiles2(ctx, request)
+		missing = answer.GetMissingBlocks()
+		return err
+	})
+	if failed, ok := errors.AsType[*failure](err); ok && failed.code == codes.AlreadyExists && b.options.Exclusive {
+		return nil, b.there(ctx)
+	}
+	if err != nil {
+		return nil, pathError("put", b.about(), err)
+	}
+	return missing, nil
+}
+
+// about is what an error of a call for all files is about.
+func (b *batch) about() string {
+	if len(b.files) == 1 {
+		return b.files[0].Path
+	}
+	return fmt.Sprintf("%s and %d more", b.files[0].Path, len(b.files)-1)
+}
+
+// there forgives that files are there which have what was to be put, as after a call whose answer was lost. The others
+// are not there then: files are made all together.
+func (b *batch) there(ctx context.Context) error {
+	for _, f := range b.files {
+		entry, err := b.volume.Stat(ctx, f.path)
+		if err == nil && entry.Type == backend.File && entry.Size == f.Size {
+			var same bool
+			if same, err = backend.Has(ctx, b.volume, entry, io.NewSectionReader(f.content, 0, f.Size)); same {
+				continue
+			}
+		}
+		if err == nil {
+			err = backend.PathError("put", f.Path, fs.ErrExist)
+		}
+		return err
+	}
+	return nil
+}
+
+// transfer moves the blocks that are missing. One that cannot be moved does not keep the others from it.
+func (b *batch) transfer(ctx context.Context, missing []*pb.VolumePutFiles2Response_MissingBlock) error {
+	places := make(map[[sha256.Size]byte][]*block, len(missing)) // a block that is in several places travels once
+	var mu sync.Mutex
+	var failed error
+	var group errgroup.Group
+	group.SetLimit(connections)
+	for _, m := range missing {
+		i, j := m.GetFileIndex(), m.GetBlockIndex()
+		if i >= uint64(len(b.files)) || j >= uint64(len(b.files[i].blocks)) {
+			return fmt.Errorf("block %d of file %d is said to be missing, and is none of ours", j, i)
+		}
+		place := &b.files[i].blocks[j]
+		place.proof = nil
+		places[place.sum] = append(places[place.sum], place)
+		if len(places[place.sum]) > 1 {
+			continue
+		}
+		group.Go(func() error {
+			proof, err := b.move(ctx, b.files[i], int(j), m.GetPutUrl())
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				if failed == nil || errors.Is(err, backend.ErrChanged) {
+					failed = err
+				}
+				return nil
+			}
+			place.proof = proof
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for _, same := range places {
+		for _, place := range same {
+			place.proof = same[0].proof
+		}
+	}
+	return failed
+}
+
+// move transfers one block.
+func (b *batch) move(ctx context.Context, f *file, i int, address string) (proof []byte, err error) {
+	length := min(blockSize, f.Size-int64(i)*blockSize)
+	if err := b.volume.client.budget.Acquire(ctx, length); err != nil {
+		return nil, err
+	}
+	defer b.volume.client.budget.Release(length)
+	buffer := buffers.Get().(*[blockSize]byte)
+	defer buffers.Put(buffer)
+	body, err := f.read(i, buffer)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(body) != f.blocks[i].sum {
+		return nil, backend.PathError("put", f.Path, backend.ErrChanged)
+	}
+	proof, err = b.volume.client.putBlock(ctx, address, body)
+	if err != nil {
+		return nil, err
+	}
+	if b.options.Moved != nil {
+		b.options.Moved(int64(len(body)))
+	}
+	b.kept.add(f.blocks[i].sum, proof, len(body))
+	return proof, nil
+}

@@ -1,0 +1,167 @@
+package modal
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// window is how much of a file is asked for at once: addresses of blocks expire, so a large file must not have all of
+// its own at the beginning.
+const window = 32 * blockSize
+
+// Read is that of backend.Volume.
+func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int64, to io.Writer) error {
+	clean, err := backend.Clean(entry.Path)
+	if err != nil {
+		return err
+	}
+	if entry.Type != backend.File {
+		return backend.PathError("read", entry.Path, backend.NotFile(entry.Type))
+	}
+	r := &reading{volume: v, path: clean, size: entry.Size}
+	end := min(entry.Size, from+length)
+	for at := from; at < end; {
+		next := min(end, at-at%window+window)
+		if err := r.window(ctx, at, next, to); err != nil {
+			return err
+		}
+		at = next
+	}
+	if r.asked.Load() < 2 {
+		return nil
+	}
+	// What was asked for at different times may be of different files.
+	now, err := v.Stat(ctx, clean)
+	if err == nil && (now.Type != backend.File || now.Size < entry.Size || now.Size == entry.Size && !now.Modified.Equal(entry.Modified)) {
+		err = backend.PathError("read", entry.Path, backend.ErrChanged)
+	}
+	return err
+}
+
+// reading is one reading of one file.
+type reading struct {
+	volume *Volume
+	path   string
+	size   int64 // that it had when it was listed
+	asked  atomic.Int64
+}
+
+// piece is the part of one block that a range covers.
+type piece struct {
+	at      int64
+	address string
+	content []byte
+	buffer  *[blockSize]byte
+	done    chan struct{}
+	err     error
+}
+
+// window writes a range of the file. Its pieces come in parallel and are written in order.
+func (r *reading) window(ctx context.Context, from, to int64, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	addresses, err := r.addresses(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	queue := make(chan *piece, len(addresses))
+	budget := r.volume.client.budget
+	go func() {
+		defer close(queue)
+		for _, address := range addresses {
+			next := min(to, from-from%blockSize+blockSize)
+			// In the order of the file, so that the piece that is to be written next is never the one that waits.
+			if budget.Acquire(ctx, next-from) != nil {
+				return
+			}
+			p := &piece{at: from, address: address, buffer: buffers.Get().(*[blockSize]byte), done: make(chan struct{})}
+			p.content = p.buffer[:next-from]
+			go func() {
+				defer close(p.done)
+				p.err = r.fetch(ctx, p)
+			}()
+			queue <- p
+			from = next
+		}
+	}()
+	for p := range queue {
+		<-p.done
+		if err == nil {
+			err = p.err
+		}
+		if err == nil {
+			_, err = out.Write(p.content)
+		}
+		if err != nil {
+			cancel()
+		}
+		buffers.Put(p.buffer)
+		budget.Release(int64(len(p.content)))
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// addresses asks for those of the pieces of a range: one for each block that it touches.
+func (r *reading) addresses(ctx context.Context, from, to int64) ([]string, error) {
+	r.asked.Add(1)
+	var answer *pb.VolumeGetFile2Response
+	_, err := r.volume.client.do(ctx, "VolumeGetFile2", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
+		answer, err = raw.VolumeGetFile2(ctx, pb.VolumeGetFile2Request_builder{
+			VolumeId: r.volume.id, Path: "/" + r.path, Start: uint64(from), Len: uint64(to - from),
+		}.Build())
+		return err
+	})
+	if err != nil {
+		return nil, pathError("read", r.path, err)
+	}
+	if int64(answer.GetSize()) < r.size {
+		return nil, backend.PathError("read", r.path, backend.ErrChanged)
+	}
+	blocks := (to+blockSize-1)/blockSize - from/blockSize
+	if int64(answer.GetStart()) != from || int64(answer.GetLen()) != to-from || int64(len(answer.GetGetUrls())) != blocks {
+		return nil, exit.Errorf(exit.Unavailable, "Modal answers VolumeGetFile2 for %s in another way than this version of mtt knows: %d bytes from %d on in %d blocks, asked for %d from %d on",
+			r.path, answer.GetLen(), answer.GetStart(), len(answer.GetGetUrls()), to-from, from).
+			Hint("Use a newer version of mtt.")
+	}
+	return answer.GetGetUrls(), nil
+}
+
+// fetch fetches a piece. An address that does not serve is taken for expired, and asked for anew.
+func (r *reading) fetch(ctx context.Context, p *piece) error {
+	for tried := 0; ; tried++ {
+		err := r.volume.client.getBlock(ctx, p.address, p.content)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if tried+1 == tries {
+			return blockError(r.path, err)
+		}
+		if err := pause(ctx, tried); err != nil {
+			return err
+		}
+		addresses, err := r.addresses(ctx, p.at, p.at+int64(len(p.content)))
+		if err != nil {
+			return err
+		}
+		p.address = addresses[0]
+	}
+}
+
+// blockError is what is left after the last try to move a block.
+func blockError(path string, err error) error {
+	return exit.Errorf(exit.Unavailable, "%w", fmt.Errorf("cannot move a block of %s: %w", path, err)).
+		Hint("Look at the network and at https://status.modal.com, and repeat the command: it goes on.")
+}
