@@ -3,6 +3,7 @@
 package eventlog
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -23,11 +24,15 @@ const (
 	Retrying Kind = "retrying" // another attempt will follow
 )
 
+// Schema is that of an event.
+const Schema = "mtt.event/v1"
+
 // Event is a line of an attempt's log.
 type Event struct {
 	Schema  string    `json:"schema"` // mtt.event/v1
 	Time    time.Time `json:"time"`
 	Attempt int       `json:"attempt"`
+	Seq     uint64    `json:"seq"` // number among the attempt's, from 1; 0 for what nobody was left to log
 	Kind    Kind      `json:"kind"`
 	// Message is the event in words, complete in itself.
 	Message string `json:"message,omitempty"`
@@ -42,3 +47,6 @@ type Event struct {
 	SizeBytes  uint64  `json:"size_bytes,omitempty"` // of the checkpoint
 	Seconds    float64 `json:"seconds,omitempty"`    // that the save took
 }
+
+// EndMessage says that an attempt has ended in a state, and why.
+func EndMessage(state, cause string) string { return fmt.Sprintf("attempt %s: %s", state, cause) }

@@ -22,8 +22,10 @@ type Writer struct {
 	attempt int
 	file    *os.File
 	size    int
+	seq     uint64
 	emit    func(Event)
-	broken  bool // writing failed, which was said
+	broken  bool   // writing failed, which was said
+	waiting []byte // what came while the file is closed; nil while it is open
 }
 
 // Open opens the log of an attempt to append to it.
@@ -32,7 +34,12 @@ func Open(path string, attempt int, emit func(Event)) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the attempt's log: %w", err)
 	}
-	return &Writer{path: path, attempt: attempt, file: file, emit: emit}, nil
+	w := &Writer{path: path, attempt: attempt, file: file, emit: emit}
+	if info, err := file.Stat(); err == nil && info.Size() > 0 { // another process has begun it
+		newest, _ := Last(path, func(Event) bool { return true })
+		w.size, w.seq = int(info.Size()), newest.Seq
+	}
+	return w, nil
 }
 
 // Write appends the event. A log that cannot be written ends nothing: what it holds is for people, and what must not
@@ -40,7 +47,8 @@ func Open(path string, attempt int, emit func(Event)) (*Writer, error) {
 func (w *Writer) Write(event Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	event.Schema, event.Time, event.Attempt = "mtt.event/v1", time.Now().UTC(), w.attempt
+	w.seq++
+	event.Schema, event.Time, event.Attempt, event.Seq = Schema, time.Now().UTC(), w.attempt, w.seq
 	line, err := json.Marshal(event)
 	if err == nil {
 		err = w.append(append(line, '\n'))
@@ -53,6 +61,10 @@ func (w *Writer) Write(event Event) {
 }
 
 func (w *Writer) append(line []byte) error {
+	if w.waiting != nil {
+		w.waiting = append(w.waiting, line...)
+		return nil
+	}
 	if w.size += len(line); w.size > maxSize {
 		if err := w.rotate(); err != nil {
 			return err
@@ -79,6 +91,28 @@ func (w *Writer) rotate() error {
 // Say writes an event that is nothing but words.
 func (w *Writer) Say(kind Kind, format string, args ...any) {
 	w.Write(Event{Kind: kind, Message: fmt.Sprintf(format, args...)})
+}
+
+// Suspend closes the file until Resume: what is logged meanwhile waits in memory.
+func (w *Writer) Suspend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.file.Close()
+	w.waiting = []byte{}
+}
+
+// Resume opens the file again.
+func (w *Writer) Resume() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	file, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("cannot open the attempt's log: %w", err)
+	}
+	w.file = file
+	waiting := w.waiting
+	w.waiting = nil
+	return w.append(waiting)
 }
 
 // Close ends the log.

@@ -14,13 +14,23 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// Attempt is one life of a worker, as its files tell it. Start, Saved and End are nil until they are written.
+// Attempt is one life of a worker, as its files tell it. Those behind Claim are nil until they are written.
 type Attempt struct {
-	Number int
-	Claim  Claim
-	Start  *Start
-	Saved  *Saved
-	End    *End
+	Number  int
+	Claim   Claim
+	Sandbox *Sandbox // on Modal
+	Start   *Start
+	Saved   *Saved
+	End     *End
+}
+
+// Sandbox is sandbox.json: where on Modal an attempt or a supervisor lives.
+type Sandbox struct {
+	Schema    string    `json:"schema"` // mtt.sandbox/v1
+	SandboxID string    `json:"sandbox_id"`
+	AppID     string    `json:"app_id"`
+	GPU       string    `json:"gpu,omitempty"` // as Modal names it, with a count
+	Time      time.Time `json:"time"`
 }
 
 // Claim is claim.json: whoever creates it owns the attempt.
@@ -101,6 +111,9 @@ func (r *Run) Attempts() ([]Attempt, error) {
 		case err != nil:
 			return nil, err
 		}
+		if attempt.Sandbox, err = readOptional[Sandbox](r.attemptFile(n, "sandbox")); err != nil {
+			return nil, err
+		}
 		if attempt.Start, err = readOptional[Start](r.attemptFile(n, "start")); err != nil {
 			return nil, err
 		}
@@ -118,33 +131,39 @@ func (r *Run) Attempts() ([]Attempt, error) {
 
 // ClaimNext creates the next attempt exclusively. The end of the one before must be certain.
 func (r *Run) ClaimNext(claim Claim) error {
-	if err := makeDir(r.attemptDir(claim.Attempt)); err != nil {
+	if err := r.registry.records.makeDir(r.attemptDir(claim.Attempt)); err != nil {
 		return err
 	}
 	claim.Schema = "mtt.claim/v1"
-	err := writeOnce(r.attemptFile(claim.Attempt, "claim"), claim)
+	err := r.registry.create(r.attemptFile(claim.Attempt, "claim"), claim)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("attempt %d of run %s is claimed already: %w", claim.Attempt, r.ID, err)
 	}
 	return err
 }
 
+// WriteSandbox records where attempt n lives.
+func (r *Run) WriteSandbox(n int, sandbox Sandbox) error {
+	sandbox.Schema = "mtt.sandbox/v1"
+	return r.registry.create(r.attemptFile(n, "sandbox"), sandbox)
+}
+
 // WriteStart records what attempt n trains on.
 func (r *Run) WriteStart(n int, start Start) error {
 	start.Schema = "mtt.start/v1"
-	return writeOnce(r.attemptFile(n, "start"), start)
+	return r.registry.create(r.attemptFile(n, "start"), start)
 }
 
 // WriteSaved records that attempt n has made its first checkpoint.
 func (r *Run) WriteSaved(n int, checkpoint string) error {
-	return writeOnce(r.attemptFile(n, "saved"), Saved{Schema: "mtt.saved/v1", Checkpoint: checkpoint, Time: time.Now().UTC()})
+	return r.registry.create(r.attemptFile(n, "saved"), Saved{Schema: "mtt.saved/v1", Checkpoint: checkpoint, Time: time.Now().UTC()})
 }
 
 // WriteEnd records how attempt n ended.
 func (r *Run) WriteEnd(n int, end End) error {
 	end.Schema = "mtt.end/v1"
 	end.Time = time.Now().UTC()
-	return writeOnce(r.attemptFile(n, "end"), end)
+	return r.registry.create(r.attemptFile(n, "end"), end)
 }
 
 // Claims are the attempts in the form in which checkpoints are fenced by them.

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,36 +9,74 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// writeOnce writes a JSON file that must not exist, whole or not at all: the content is durable under a temporary name
-// before the real one appears, and a link, unlike a rename, does not replace. fs.ErrExist: there is one.
-func writeOnce(path string, value any) error {
-	return writeFile(path, value, os.Link)
+// disk is records in a directory of this machine. Whether others may write is a lock on the run's directory.
+type disk struct{}
+
+// create writes the content under a temporary name, durably, before the real one appears; and a link, unlike a rename,
+// does not replace.
+func (disk) create(path string, raw []byte) error { return publish(path, raw, os.Link) }
+
+// replace may be called without the lock.
+func (disk) replace(path string, raw []byte) error { return publish(path, raw, os.Rename) }
+
+func (disk) remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// replace writes a JSON file in the place of the one that may be there, whole or not at all.
-func replace(path string, value any) error {
-	return writeFile(path, value, os.Rename)
+func (disk) move(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
 }
+
+func (disk) makeDir(path string) error { return makeDir(path) }
+
+func (disk) refresh(context.Context, string) error { return nil }
+
+func (disk) follow(r *Run, n int) Log { return diskLog{eventlog.NewReader(r.LogFile(n))} }
+
+type diskLog struct{ *eventlog.Reader }
+
+func (l diskLog) Read(bool) ([]eventlog.Event, error) { return l.Reader.Read() }
+
+func (disk) complete(r *Run, info *Info, _ []Attempt) error {
+	info.Directory = r.Dir()
+	return nil
+}
+
+// mount is records in a volume that is mounted here while nobody else writes to the run: one attempt's worker, on another
+// machine than the supervisor's. The claim of the attempt is its right to write, and it has no lock. Volumes may have no
+// hard links.
+type mount struct{ disk }
+
+func (mount) create(path string, raw []byte) error {
+	if _, err := os.Lstat(path); err == nil {
+		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	return publish(path, raw, os.Rename)
+}
+
+func (mount) acquire(context.Context, *Run) error { return nil }
+func (mount) live(*Run) (bool, error)             { return true, nil }
 
 // temporarySuffix ends the names of files that are being written.
 const temporarySuffix = ".tmp"
 
-func writeFile(path string, value any, publish func(from, to string) error) error {
-	raw, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	// The name is fixed, since only the holder of the run's lock writes.
-	temporary := path + temporarySuffix
-	if err := writeSynced(temporary, append(raw, '\n')); err != nil {
-		return err
-	}
-	err = publish(temporary, path)
-	if removeErr := os.Remove(temporary); err == nil && removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-		err = removeErr
+func publish(path string, raw []byte, name func(from, to string) error) error {
+	temporary, err := writeTemporary(path, raw)
+	if err == nil {
+		err = name(temporary, path)
+		if removeErr := os.Remove(temporary); err == nil && removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+			err = removeErr
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -45,20 +84,23 @@ func writeFile(path string, value any, publish func(from, to string) error) erro
 	return syncDir(filepath.Dir(path))
 }
 
-func writeSynced(path string, content []byte) error {
-	// Never truncated: after a kill between link and removal the name can be a second one of a published file.
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// writeTemporary makes a file beside the one at path, durably, and returns its name.
+func writeTemporary(path string, content []byte) (string, error) {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+temporarySuffix)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = file.Write(content)
+	err = file.Chmod(0o644)
+	if err == nil {
+		_, err = file.Write(content)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }
 
 // makeDir makes a directory and its parents, durably.

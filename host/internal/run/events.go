@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
@@ -13,6 +14,9 @@ import (
 
 // followPolling is how often a log that is followed is read: often enough for a person.
 const followPolling = 100 * time.Millisecond
+
+// refreshEvery is how often what is elsewhere is asked for.
+const refreshEvery = time.Second
 
 // All asks Events for all that was logged.
 const All = -1
@@ -56,20 +60,34 @@ func (r *Run) Events(ctx context.Context, last int, follow bool) iter.Seq2[event
 // attemptEvents hands the events of attempt n to take, and says whether there is another attempt behind it. caughtUp is
 // called when what was there of the newest attempt is read. Either ends it by returning false.
 func (r *Run) attemptEvents(ctx context.Context, n int, follow bool, take func([]eventlog.Event) bool, caughtUp func() bool) (more bool, err error) {
-	reader := eventlog.NewReader(r.LogFile(n))
-	defer reader.Close()
+	log := r.registry.records.follow(r, n)
+	defer log.Close()
+	var ended bool
+	var refreshed time.Time
 	for {
 		// In this order: what is over when it is asked has logged all before it is read.
 		live, err := r.Live()
 		if err != nil {
 			return false, err
 		}
+		if !live || time.Since(refreshed) >= refreshEvery {
+			refreshed = time.Now()
+			if err := r.Refresh(ctx); err != nil {
+				return false, err
+			}
+		}
 		_, err = os.Stat(r.attemptFile(n+1, "claim"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 		over := err == nil
-		events, err := reader.Read()
+		events, err := log.Read(over || !live)
+		ended = ended || slices.ContainsFunc(events, func(e eventlog.Event) bool { return e.Kind == eventlog.Ended })
+		if over && !ended && err == nil {
+			if event, ok := r.endEvent(n); ok {
+				events = append(events, event)
+			}
+		}
 		if !take(events) || err != nil || over {
 			return over && err == nil, err
 		}
@@ -82,4 +100,16 @@ func (r *Run) attemptEvents(ctx context.Context, n int, follow bool, take func([
 			return false, nil
 		}
 	}
+}
+
+// endEvent is what an attempt that was killed could not log.
+func (r *Run) endEvent(n int) (eventlog.Event, bool) {
+	end, err := readOptional[End](r.attemptFile(n, "end"))
+	if err != nil || end == nil {
+		return eventlog.Event{}, false
+	}
+	return eventlog.Event{
+		Schema: eventlog.Schema, Time: end.Time, Attempt: n, Kind: eventlog.Ended, Step: end.Step,
+		Message: eventlog.EndMessage(string(end.State), end.Cause),
+	}, true
 }

@@ -31,7 +31,7 @@ func (r *Registry) Hold(ctx context.Context, path string) (release func(), err e
 	}
 	for _, id := range users(path, all) {
 		run := r.run(id)
-		switch err := run.acquire(ctx); {
+		switch err := r.records.acquire(ctx, run); {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 		case err != nil:
 			release()

@@ -17,7 +17,8 @@ import (
 
 // Registry is the tree of an outputs volume.
 type Registry struct {
-	root string // absolute
+	root    string // absolute
+	records records
 }
 
 // Open returns the registry under a directory, which need not exist: then it holds no run.
@@ -34,8 +35,11 @@ func Open(outputs string) (*Registry, error) {
 	case !info.IsDir():
 		return nil, exit.Errorf(exit.Usage, "outputs %s: this is not a directory", root).Hint(otherOutputs)
 	}
-	return &Registry{root: root}, nil
+	return &Registry{root: root, records: disk{}}, nil
 }
+
+// OpenMount returns the registry of a volume that is mounted here, for the worker of an attempt that was claimed elsewhere.
+func OpenMount(root string) *Registry { return &Registry{root: root, records: mount{}} }
 
 const otherOutputs = "Name another directory with --outputs DIR or MTT_OUTPUTS."
 
@@ -51,7 +55,7 @@ func (r *Registry) Prepare() error {
 		if info, err := os.Stat(filepath.Join(r.root, name)); err == nil && info.IsDir() {
 			continue
 		}
-		if err := makeDir(filepath.Join(r.root, name)); err != nil {
+		if err := r.records.makeDir(filepath.Join(r.root, name)); err != nil {
 			return exit.Errorf(exit.Usage, "outputs cannot be written: %w", err).
 				Hint(otherOutputs)
 		}
@@ -63,15 +67,15 @@ func (r *Registry) Prepare() error {
 func (r *Registry) Create(ctx context.Context, spec *Spec) (*Run, error) {
 	run := r.run(spec.RunID)
 	for _, dir := range []string{run.Dir(), run.Checkpoints(), run.Files(), run.logDir(), filepath.Join(run.Dir(), "attempts")} {
-		if err := makeDir(dir); err != nil {
+		if err := r.records.makeDir(dir); err != nil {
 			return nil, fmt.Errorf("cannot make run %s: %w", spec.RunID, err)
 		}
 	}
-	if err := run.acquire(ctx); err != nil {
+	if err := r.records.acquire(ctx, run); err != nil {
 		return nil, err
 	}
 	spec.Schema = "mtt.spec/v1"
-	if err := errors.Join(run.sweep(), writeOnce(run.specFile(), spec)); err != nil {
+	if err := errors.Join(run.sweep(), r.create(run.specFile(), spec)); err != nil {
 		run.Unlock()
 		return nil, err
 	}

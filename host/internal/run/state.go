@@ -12,6 +12,7 @@ import (
 type State string
 
 const (
+	Queued      State = "QUEUED"      // an attempt is claimed, and there is no machine for it yet
 	Starting    State = "STARTING"    // an attempt is claimed and does not train yet
 	Running     State = "RUNNING"     // an attempt trains
 	Recovering  State = "RECOVERING"  // the next attempt is about to be claimed
@@ -45,7 +46,14 @@ type Info struct {
 	Ended      *time.Time         `json:"ended,omitempty"`
 	ExitCode   *exit.Code         `json:"exit_code,omitempty"`
 	Error      string             `json:"error,omitempty"`
-	Directory  string             `json:"directory"`
+	Directory  string             `json:"directory,omitempty"`
+	Waiting    string             `json:"waiting,omitempty"` // why it is QUEUED
+	Warning    string             `json:"warning,omitempty"` // about a live run
+
+	// On Modal.
+	AppID      string   `json:"app_id,omitempty"`
+	SandboxIDs []string `json:"sandbox_ids,omitempty"` // of the attempts, then of the supervisors
+	Dashboard  string   `json:"dashboard,omitempty"`   // an address
 }
 
 // AttemptInfo is one attempt in an Info.
@@ -78,11 +86,15 @@ func (r *Run) Info() (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	waiting, err := r.Waiting()
+	if err != nil {
+		return nil, err
+	}
 	info := &Info{
 		Schema:     "mtt.run/v1",
 		RunID:      r.ID,
 		Experiment: r.Spec.Experiment,
-		State:      stateOf(attempts, result, live, request),
+		State:      stateOf(attempts, result, live, request, waiting),
 		Config:     r.Spec.Config,
 		Seed:       r.Spec.Seed,
 		Device:     r.Spec.Options.Device,
@@ -91,7 +103,9 @@ func (r *Run) Info() (*Info, error) {
 		Attempts:   make([]AttemptInfo, 0, len(attempts)),
 		Parent:     r.Spec.Parent,
 		Created:    r.Spec.Created,
-		Directory:  r.Dir(),
+	}
+	if info.State == Queued {
+		info.Waiting = waiting.Reason
 	}
 	for _, attempt := range attempts {
 		info.Attempts = append(info.Attempts, attempt.info(live && attempt.Number == len(attempts)))
@@ -117,10 +131,10 @@ func (r *Run) Info() (*Info, error) {
 		info.Result, info.ExitCode, info.Ended = result.Result, &result.Code, &result.Time
 		info.Step, info.Error = result.Step, result.Error
 	}
-	return info, nil
+	return info, r.registry.records.complete(r, info, attempts)
 }
 
-func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest) State {
+func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest, waiting *Waiting) State {
 	if result != nil {
 		return result.State
 	}
@@ -139,6 +153,8 @@ func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest
 		return Recovering
 	case live && last.Start != nil:
 		return Running
+	case live && waiting.of(last):
+		return Queued
 	case live:
 		return Starting
 	case last.End != nil && last.End.State == Stopped, request != nil && request.Followed:

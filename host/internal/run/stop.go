@@ -1,11 +1,9 @@
 package run
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -27,20 +25,7 @@ func (r *Run) stopFile() string { return filepath.Join(r.Dir(), "stop.json") }
 // AskToStop leaves the request for whoever lives the run. Anybody may, without the lock, and again.
 func (r *Run) AskToStop(request StopRequest) error {
 	request.Schema, request.Time = "mtt.stop/v1", time.Now().UTC()
-	raw, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	temporary, err := os.CreateTemp(r.Dir(), "stop-*"+temporarySuffix)
-	if err != nil {
-		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
-	}
-	_, err = temporary.Write(raw)
-	if err = errors.Join(err, temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), r.stopFile())
-	}
-	if err != nil {
-		os.Remove(temporary.Name())
+	if err := r.registry.replace(r.stopFile(), request); err != nil {
 		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
 	}
 	return nil

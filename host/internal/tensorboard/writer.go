@@ -43,6 +43,7 @@ type Writer struct {
 	ends    []batchEnd // of each Add since the last that was asked for
 	err     error
 	warning error
+	away    bool   // the file is closed, until Resume
 	stop    func() // ends flushRegularly; may be called again
 	flusher sync.WaitGroup
 }
@@ -108,6 +109,37 @@ func (w *Writer) flushThrough(n uint64) (batchEnd, error) {
 	return w.ends[0], nil
 }
 
+// Suspend writes what is buffered, durably, and closes the file until Resume: points that come meanwhile wait in memory.
+// Nobody may ask for an offset, or close the writer, in between.
+func (w *Writer) Suspend() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.away = true
+	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
+		w.err = fmt.Errorf("cannot write event file %s: %w", w.name, err)
+	}
+	return w.err
+}
+
+// Resume opens the file again.
+func (w *Writer) Resume() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	file, err := os.OpenFile(w.file.Name(), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		w.err = fmt.Errorf("cannot write event file %s: %w", w.name, err)
+		return w.err
+	}
+	w.file, w.away = file, false
+	return nil
+}
+
 // Close writes what is left, durably, and closes the file. Every call after it fails.
 func (w *Writer) Close() error {
 	w.stop()
@@ -140,7 +172,7 @@ func (w *Writer) flushRegularly(stopped <-chan struct{}) {
 
 // flush gives the buffered records to the system in one write.
 func (w *Writer) flush() error {
-	if w.err != nil || len(w.buffer) == 0 {
+	if w.err != nil || w.away || len(w.buffer) == 0 {
 		return w.err
 	}
 	n, err := w.file.Write(w.buffer)

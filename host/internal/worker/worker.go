@@ -85,7 +85,7 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 	defer func() {
 		event := eventlog.Event{Kind: eventlog.Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}
 		if outcome.Err != nil {
-			event.Message = fmt.Sprintf("attempt %s: %v", outcome.State, outcome.Err)
+			event.Message = eventlog.EndMessage(string(outcome.State), outcome.Err.Error())
 		}
 		log.Write(event)
 	}()

@@ -1,0 +1,64 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+)
+
+// records is how the small files of runs are written, and who may. They are read as files below the registry's root,
+// wherever the volume is. Each is written whole or not at all, and is durable when the call returns.
+type records interface {
+	// create writes a file that must not be there: else it is fs.ErrExist, and nothing is written.
+	create(path string, raw []byte) error
+	// replace writes a file in the place of the one that may be there.
+	replace(path string, raw []byte) error
+	// remove removes a file; one that is not there is no error.
+	remove(path string) error
+	// move gives a file another name.
+	move(from, to string) error
+	// makeDir makes a directory and its parents.
+	makeDir(path string) error
+
+	// acquire makes the caller the only one who may write. exit.StillRunning: somebody else is.
+	acquire(context.Context, *Run) error
+	// live says whether somebody lives the run.
+	live(*Run) (bool, error)
+	// refresh brings what is read of a run, or of all for "", up to date.
+	refresh(ctx context.Context, id string) error
+	// follow reads what attempt n logs.
+	follow(r *Run, n int) Log
+	// complete adds what the backend knows of a run.
+	complete(*Run, *Info, []Attempt) error
+}
+
+// Log reads what an attempt logs, from the beginning.
+type Log interface {
+	// Read returns the events that have come since the last call. over says that no more will come.
+	Read(over bool) ([]eventlog.Event, error)
+	Close()
+}
+
+// Refresh brings what is read of a run, or of all for "", up to date. Where the volume is a directory here, it always is.
+func (r *Registry) Refresh(ctx context.Context, id string) error { return r.records.refresh(ctx, id) }
+
+// Refresh is the registry's, for this run.
+func (r *Run) Refresh(ctx context.Context) error { return r.registry.Refresh(ctx, r.ID) }
+
+func (r *Registry) create(path string, value any) error {
+	return write(path, value, r.records.create)
+}
+
+func (r *Registry) replace(path string, value any) error {
+	return write(path, value, r.records.replace)
+}
+
+func write(path string, value any, as func(string, []byte) error) error {
+	raw, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return as(path, append(raw, '\n'))
+}

@@ -1,0 +1,114 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Remote is a volume elsewhere, of whose records the registry's root is a mirror. Paths are the volume's. Calls try again
+// by themselves; an error is final for now.
+type Remote interface {
+	// Put writes a file durably; with exclusive, one that is there with another content is fs.ErrExist.
+	Put(ctx context.Context, path string, raw []byte, exclusive bool) error
+	// Remove removes a file; one that is not there is no error.
+	Remove(ctx context.Context, path string) error
+	// Refresh brings the mirror's records of a run, or of all for "", up to date.
+	Refresh(ctx context.Context, id string) error
+	// Live says whether somebody lives a run.
+	Live(ctx context.Context, id string) (bool, error)
+	// Follow reads what attempt n of a run logs.
+	Follow(r *Run, n int) Log
+	// Complete adds what only the backend knows of a run. It asks nobody.
+	Complete(r *Run, info *Info, attempts []Attempt) error
+}
+
+// OpenRemote returns the registry of a remote volume. ctx ends whatever its runs ask the volume for.
+func OpenRemote(ctx context.Context, mirror string, volume Remote) *Registry {
+	return &Registry{root: mirror, records: remote{ctx, mirror, volume}}
+}
+
+// remote is records on a volume elsewhere: each is written there first, and then to the mirror.
+type remote struct {
+	ctx    context.Context
+	root   string
+	volume Remote
+}
+
+func (r remote) create(path string, raw []byte) error { return r.put(path, raw, true) }
+
+func (r remote) replace(path string, raw []byte) error { return r.put(path, raw, false) }
+
+func (r remote) put(path string, raw []byte, exclusive bool) error {
+	there, err := r.path(path)
+	if err == nil {
+		err = r.volume.Put(r.ctx, there, raw, exclusive)
+	}
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	return disk{}.replace(path, raw)
+}
+
+func (r remote) remove(path string) error {
+	there, err := r.path(path)
+	if err == nil {
+		err = r.volume.Remove(r.ctx, there)
+	}
+	if err != nil {
+		return err
+	}
+	return disk{}.remove(path)
+}
+
+// move is not atomic: killed in the middle, it leaves both names, and a repetition goes on.
+func (r remote) move(from, to string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := r.put(to, raw, false); err != nil {
+		return err
+	}
+	return r.remove(from)
+}
+
+// makeDir makes the mirror's alone: a volume's comes with the first file in it.
+func (remote) makeDir(path string) error { return os.MkdirAll(path, 0o755) }
+
+func (r remote) path(path string) (string, error) {
+	relative, err := filepath.Rel(r.root, path)
+	return filepath.ToSlash(relative), err
+}
+
+// acquire takes no lock: who may live a run is decided by who claims its next supervisor, and nothing is written before.
+func (r remote) acquire(ctx context.Context, run *Run) error {
+	err := r.refresh(ctx, run.ID)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	live, err := r.volume.Live(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	if live {
+		return exit.Errorf(exit.StillRunning, "run %s is still running", run.ID).
+			Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", run.ID)
+	}
+	return nil
+}
+
+func (r remote) live(run *Run) (bool, error)                  { return r.volume.Live(r.ctx, run.ID) }
+func (r remote) refresh(ctx context.Context, id string) error { return r.volume.Refresh(ctx, id) }
+func (r remote) follow(run *Run, n int) Log                   { return r.volume.Follow(run, n) }
+
+func (r remote) complete(run *Run, info *Info, attempts []Attempt) error {
+	return r.volume.Complete(run, info, attempts)
+}
