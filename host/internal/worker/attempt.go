@@ -30,6 +30,7 @@ type attempt struct {
 	metrics     *metricService
 	checkpoints *checkpointService
 	warned      map[string]bool // of output files
+	sync        *syncer
 
 	mu     sync.Mutex
 	volume error // the first failure of the volume
@@ -38,7 +39,7 @@ type attempt struct {
 
 // open makes everything that the plugin needs before it starts.
 func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
-	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, failed: make(chan struct{})}
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, sync: plan.sync, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,9 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
 		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
 		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
-		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(id string) error { return w.Run.WriteSaved(plan.attempt, id) },
+		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(ctx context.Context, id string) error {
+			return errors.Join(w.Run.WriteSaved(plan.attempt, id), plan.sync.now(ctx))
+		},
 		log: log, fail: a.fail,
 	}
 	return a, nil
@@ -120,6 +123,13 @@ func (a *attempt) close(ctx context.Context) error {
 		a.log.Say(eventlog.Warning, "temporary files were not removed: %v", scratchErr)
 	}
 	return err
+}
+
+// syncVolume makes what was written durable beyond this machine.
+func (a *attempt) syncVolume(ctx context.Context) {
+	if err := a.sync.now(ctx); err != nil && ctx.Err() == nil {
+		a.fail(err)
+	}
 }
 
 // fail records a failure of the volume: the attempt cannot go on, whatever the plugin makes of it.

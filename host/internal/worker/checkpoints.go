@@ -31,12 +31,13 @@ type checkpointService struct {
 	claims     []checkpoint.Claim // this attempt's included
 	resumed    *checkpoint.Manifest
 	metrics    *metricService
-	keepFiles  func(context.Context) error   // copies the output directory to the volume
-	firstSaved func(checkpoint string) error // records that the attempt has made progress
+	keepFiles  func(context.Context) error                        // copies the output directory to the volume
+	firstSaved func(ctx context.Context, checkpoint string) error // records that the attempt has made progress
 	log        *eventlog.Writer
 	fail       func(error) // records a failure of the volume, which is not the plugin's
 
 	saving sync.Mutex                          // held by the one save that may run
+	quiet  sync.Mutex                          // held by it, and by what must not go on beside it
 	last   atomic.Pointer[checkpoint.Manifest] // the newest that this attempt saved
 }
 
@@ -46,6 +47,8 @@ func (s *checkpointService) SaveCheckpoint(stream grpc.ClientStreamingServer[exp
 		return status.Error(codes.Aborted, "another save is under way")
 	}
 	defer s.saving.Unlock()
+	s.quiet.Lock()
+	defer s.quiet.Unlock()
 	began := time.Now()
 	manifest, err := s.save(stream)
 	if err != nil {
@@ -61,9 +64,20 @@ func (s *checkpointService) SaveCheckpoint(stream grpc.ClientStreamingServer[exp
 	return stream.SendAndClose(&experimentv1.SaveCheckpointResponse{Checkpoint: toProto(manifest)})
 }
 
-// settle waits until no save is under way, and lets none begin: what the plugin's end has broken off must not go on
-// behind the attempt's.
-func (s *checkpointService) settle() { s.saving.Lock() }
+// settle waits until no save and no sync is under way, and lets none begin: what the plugin's end has broken off must not
+// go on behind the attempt's.
+func (s *checkpointService) settle() {
+	s.saving.Lock()
+	s.quiet.Lock()
+}
+
+// idly does something unless a save is under way, and has one that begins meanwhile wait.
+func (s *checkpointService) idly(do func()) {
+	if s.quiet.TryLock() {
+		defer s.quiet.Unlock()
+		do()
+	}
+}
 
 func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse]) (*checkpoint.Manifest, error) {
 	ctx := stream.Context()
@@ -100,7 +114,7 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 	}
 	manifest, err := writer.Commit(ctx, checkpoint.History{Metrics: latest, Events: events})
 	if err == nil && s.last.Load() == nil {
-		err = s.firstSaved(manifest.ID)
+		err = s.firstSaved(ctx, manifest.ID)
 	}
 	return manifest, err
 }

@@ -40,11 +40,13 @@ type ending struct {
 // plugin, then what was asked of it, then what it did itself.
 func (e ending) outcome() Outcome {
 	switch {
+	case exit.Of(e.volume) == exit.Interrupted: // it may go on elsewhere
+		return Outcome{State: run.Interrupted, Err: e.volume}
 	case e.volume != nil:
 		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
 			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
 	case e.cut:
-		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself")}
+		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself")}
 	case e.err != nil:
 		return failed(e.err)
 	}
@@ -55,7 +57,7 @@ func (e ending) outcome() Outcome {
 		if e.asked == nil {
 			return protocolBroken("it stopped without having been asked to")
 		}
-		return Outcome{State: run.Stopped, Err: e.asked}
+		return Outcome{State: endOf(e.asked), Err: e.asked}
 	case experimentv1.Outcome_OUTCOME_FAILED:
 		return Outcome{State: run.Failed, Err: exit.Errorf(exit.TrainFailed, "the experiment failed: %s", e.response.GetFailure().GetMessage())}
 	case experimentv1.Outcome_OUTCOME_PANICKED:
@@ -64,6 +66,14 @@ func (e ending) outcome() Outcome {
 	default:
 		return protocolBroken("its answer to Train has no outcome")
 	}
+}
+
+// endOf is how an attempt ends that was asked to: it is interrupted where nobody wanted the run to end.
+func endOf(asked error) run.State {
+	if exit.Of(asked) == exit.Interrupted {
+		return run.Interrupted
+	}
+	return run.Stopped
 }
 
 // finished believes a plugin only as far as its final checkpoint goes.

@@ -25,6 +25,7 @@ type plan struct {
 	plugin   string // digest
 	device   device.Device
 	warnings []string // to be said once the attempt has a log
+	sync     *syncer
 }
 
 func (p *plan) finished() bool { return p.resume != nil && p.resume.Reason == checkpoint.Final }
@@ -53,7 +54,7 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &plan{attempts: attempts, attempt: 1, plugin: w.Run.Spec.Plugin.SHA256}
+	plan := &plan{attempts: attempts, attempt: 1, plugin: w.Run.Spec.Plugin.SHA256, sync: newSyncer(nil)}
 	if n := len(attempts); n > 0 {
 		last := attempts[n-1]
 		plan.attempt = last.Number + 1
@@ -71,37 +72,73 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return nil, outputs(err)
 	}
-	entries, err := plan.store.List(ctx)
+	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts)
+	if err != nil || plan.finished() { // which needs no plugin
+		return plan, err
+	}
+	return plan, w.ready(plan)
+}
+
+// claimed is the plan of attempt n, whose checkpoint was chosen by whoever has claimed it.
+func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
+	attempts, err := w.Run.Attempts()
 	if err != nil {
 		return nil, err
 	}
-	plan.resume, plan.skipped, err = checkpoint.Select(ctx, plan.store, checkpoint.Lineage(run.Claims(attempts), entries), w.guard)
+	i := slices.IndexFunc(attempts, func(a run.Attempt) bool { return a.Number == n })
+	if i < 0 || i < len(attempts)-1 || attempts[i].End != nil {
+		return nil, exit.Errorf(exit.StillRunning, "attempt %d of run %s is not the one that is to live", n, w.Run.ID)
+	}
+	plan := &plan{attempts: attempts[:i], attempt: n, plugin: w.Run.Spec.Plugin.SHA256, sync: newSyncer(w.Sync)}
+	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{Sync: plan.sync.now})
+	if _, err := plan.store.Collect(ctx); err != nil {
+		return plan, outputs(err)
+	}
+	if from := attempts[i].Claim.ResumedFrom; from != "" {
+		if plan.resume, err = plan.store.Verify(ctx, from); err == nil {
+			err = guard(w.Run, plan.resume)
+		}
+		if err != nil { // it was whole when it was chosen
+			return plan, exit.Errorf(exit.Interrupted, "checkpoint %s cannot be resumed from here: %w", from, err)
+		}
+	}
+	return plan, w.ready(plan)
+}
+
+// ready settles the device, and looks whether the plugin is the run's.
+func (w *Worker) ready(plan *plan) error {
+	if err := w.chooseDevice(plan); err != nil {
+		return err
+	}
+	return executable(w.Run).Verify()
+}
+
+// Choose returns the checkpoint that the next attempt of a run goes on from, nil for step 0, and the bad ones that it
+// went past. exit.Mismatch: it is another run's; exit.BadCheckpoint: the run had made progress, and it is lost.
+func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []run.Attempt) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
+	entries, err := store.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	resume, skipped, err := checkpoint.Select(ctx, store, checkpoint.Lineage(run.Claims(attempts), entries),
+		func(have *checkpoint.Manifest) error { return guard(r, have) })
 	var mismatch *checkpoint.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
-		return nil, exit.Errorf(exit.Mismatch, "run %s: %w", w.Run.ID, err).
+		return nil, nil, exit.Errorf(exit.Mismatch, "run %s: %w", r.ID, err).
 			Hint("Start another run with what differs: mtt-host run PLUGIN --new")
 	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint):
-		return nil, exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %w%s", w.Run.ID, err, list(plan.skipped)).
-			Hint("Bring a good copy of one back into %s, or start over: mtt-host run PLUGIN --new", w.Run.Checkpoints())
-	case err != nil:
-		return nil, err
-	case plan.finished():
-		return plan, nil // and needs no plugin
-	case plan.resume == nil:
-		if err := w.refuseLoss(attempts, entries); err != nil {
-			return nil, err
-		}
+		return nil, nil, exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %w%s", r.ID, err, list(skipped)).
+			Hint("Bring a good copy of one back into %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints())
+	case err == nil && resume == nil:
+		err = refuseLoss(r, attempts, entries)
 	}
-	if err := w.chooseDevice(plan); err != nil {
-		return nil, err
-	}
-	return plan, executable(w.Run).Verify()
+	return resume, skipped, err
 }
 
 // refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
 // person to know.
-func (w *Worker) refuseLoss(attempts []run.Attempt, entries []checkpoint.Entry) error {
+func refuseLoss(r *run.Run, attempts []run.Attempt, entries []checkpoint.Entry) error {
 	var lost string
 	if n := len(attempts); n > 0 { // of those before, only what it resumed from is in the run's history
 		last := attempts[n-1]
@@ -119,8 +156,8 @@ func (w *Worker) refuseLoss(attempts []run.Attempt, entries []checkpoint.Entry) 
 	if lost == "" {
 		return nil
 	}
-	return exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %s", w.Run.ID, lost).
-		Hint("Bring back what is missing in %s or %s, or start over: mtt-host run PLUGIN --new", w.Run.Checkpoints(), w.Run.Dir())
+	return exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %s", r.ID, lost).
+		Hint("Bring back what is missing in %s or %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints(), r.Dir())
 }
 
 // chooseDevice settles what the attempt trains on, and holds it against what the checkpoint was trained on.
@@ -168,9 +205,9 @@ func describe(key run.Exactness) string {
 }
 
 // guard refuses a checkpoint that is not of this run. Code that the run was made to go on with counts as its own.
-func (w *Worker) guard(have *checkpoint.Manifest) error {
-	want := w.Run.Spec.Identity()
-	if slices.Contains(w.Run.Spec.Plugin.Former, have.PluginSHA256) {
+func guard(r *run.Run, have *checkpoint.Manifest) error {
+	want := r.Spec.Identity()
+	if slices.Contains(r.Spec.Plugin.Former, have.PluginSHA256) {
 		want.PluginSHA256 = have.PluginSHA256
 	}
 	return checkpoint.Guard(want, have)

@@ -61,6 +61,7 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 		failed   = (<-chan struct{})(a.failed)
 		deadline deadline
 		report   = time.NewTicker(reportEvery)
+		sync     = a.sync.ticks()
 		reporter = newReporter(a)
 	)
 	defer report.Stop()
@@ -75,6 +76,8 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			if stopping == nil {
 				a.askToStop(plugin)
 			}
+		case <-sync:
+			go a.checkpoints.idly(func() { a.syncVolume(ctx) })
 		case <-stopping:
 			stopping = nil
 			grace := time.Duration(a.run.Spec.Options.StopGrace)
@@ -156,6 +159,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		return nil, outputs(err)
 	}
 	a.log.Write(eventlog.Event{Kind: eventlog.Started, Step: plan.step(), Message: a.beginning(plan)})
+	a.syncVolume(ctx)
 	return started, nil
 }
 

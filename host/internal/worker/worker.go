@@ -4,6 +4,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
@@ -16,6 +17,8 @@ type Worker struct {
 	Run     *run.Run
 	Version string               // of this mtt-host
 	Emit    func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
+	// Sync makes what was written to the volume durable beyond this machine, where it is elsewhere. nil: it is here.
+	Sync func(context.Context) error
 }
 
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
@@ -40,19 +43,41 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	if err := w.claim(plan); err != nil {
 		return Outcome{}, err
 	}
-	outcome := w.live(ctx, stop, plan)
-	outcome.Attempt = plan.attempt
+	return w.record(plan.attempt, w.live(ctx, stop, plan))
+}
+
+// Claimed lives attempt n, which a supervisor elsewhere has claimed, and for which nobody else writes to the run here.
+// It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end.
+func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
+	plan, err := w.claimed(stop, n)
+	if plan == nil {
+		return Outcome{}, err
+	}
+	outcome := Outcome{State: run.Interrupted, Step: plan.step(), Err: err}
+	if cause := asked(stop); cause != nil {
+		outcome.State, outcome.Err = endOf(cause), exit.Errorf(exit.Of(cause), "%w, before training had begun", cause)
+	} else if err == nil {
+		outcome = w.live(ctx, stop, plan)
+	}
+	outcome, err = w.record(n, outcome)
+	// Also when there is no time left: without this nobody would know.
+	return outcome, errors.Join(err, plan.sync.now(context.WithoutCancel(ctx)))
+}
+
+// record writes how an attempt has ended.
+func (w *Worker) record(n int, outcome Outcome) (Outcome, error) {
+	outcome.Attempt = n
 	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished"}
 	if outcome.Err != nil {
 		end.Cause = outcome.Err.Error()
 	}
-	if err := w.Run.WriteEnd(plan.attempt, end); err != nil {
+	if err := w.Run.WriteEnd(n, end); err != nil {
 		if outcome.Err != nil {
 			return outcome, nil // the disk that cannot hold end.json is what ended the attempt
 		}
 		return Outcome{}, outputs(err)
 	}
-	return w.conclude(plan.attempt, outcome)
+	return w.conclude(n, outcome)
 }
 
 // conclude writes the result of a run that succeeded.
@@ -94,6 +119,9 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 		outcome.Err = err
 		return outcome
 	}
+	plan.sync.suspends(attempt.events.Suspend, attempt.events.Resume)
+	plan.sync.suspends(func() error { log.Suspend(); return nil }, log.Resume)
+	defer plan.sync.forget()
 	ending := attempt.train(ctx, stop, plan)
 	if err := attempt.close(ctx); err != nil && ending.volume == nil {
 		ending.volume = err
