@@ -142,7 +142,7 @@ func superviseHere(command *cobra.Command, common common, id string, emit func(e
 	locked.Adopt(spec)
 	signals, release := catch(command.Context())
 	defer release()
-	_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: locked, Version: version, Emit: emit})
+	_, err = supervise.Run(signals.now, signals.stop, locked, &worker.Worker{Run: locked, Version: version, Emit: emit}, supervise.Here())
 	return err
 }
 

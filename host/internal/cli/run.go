@@ -120,7 +120,7 @@ func live(command *cobra.Command, common common, detach bool, choose func(contex
 		}
 		return announce(command, common, view, choice.Run)
 	default:
-		_, err = supervise.Run(signals.now, signals.stop, &worker.Worker{Run: choice.Run, Version: version, Emit: view.show})
+		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Emit: view.show}, supervise.Here())
 	}
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
 	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped

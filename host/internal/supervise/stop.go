@@ -8,25 +8,25 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-// requestPolling is how often it is looked whether somebody has asked for the end.
-const requestPolling = 250 * time.Millisecond
-
 // requests returns contexts that are also cancelled when stop.json asks for it. release ends the looking.
-func requests(ctx, stop context.Context, r *run.Run) (_, _ context.Context, release func()) {
+func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for ticker := time.NewTicker(requestPolling); ; {
+		for ticker := time.NewTicker(poll); ; {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
 				ticker.Stop()
 				return
 			}
+			if r.Refresh(ctx) != nil {
+				continue
+			}
 			request, err := r.StopRequest()
-			if err != nil || request == nil {
+			if err != nil || request == nil || request.Followed {
 				continue
 			}
 			ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))

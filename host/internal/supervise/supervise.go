@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/worker"
@@ -18,55 +17,84 @@ const (
 	lastDelay  = time.Minute
 )
 
+// Life lives the attempts of a run, one at a time.
+type Life interface {
+	// Attempt lives the next attempt, or the one that lives already, to its end. The error is of what comes before or
+	// besides; how the attempt went is the outcome. The contexts are those of Worker.Attempt.
+	Attempt(ctx, stop context.Context) (worker.Outcome, error)
+	// Say tells whoever watches what comes behind an attempt.
+	Say(attempt int, message string) error
+}
+
+// Options say how a run is lived.
+type Options struct {
+	// Recover has an attempt that was killed followed by another, which is no retry, unless fruitlessMost in a row have
+	// ended without progress.
+	Recover bool
+	// Fruitless is how many have until now. It is kept up to date.
+	Fruitless *int
+	// Poll is how often it is looked whether somebody has asked for the end.
+	Poll time.Duration
+}
+
+// Here is how a run is lived on this machine.
+func Here() Options { return Options{Poll: 250 * time.Millisecond, Fruitless: new(int)} }
+
+// fruitlessMost is how many attempts in a row may end without progress: more would not help, and each costs.
+const fruitlessMost = 3
+
 // Run lives attempts until one succeeds, is stopped, or fails with no retry left. An attempt that failed after it had
 // committed a newer checkpoint uses no retry up. The error carries the exit code of the run; the run itself is ended
 // for good only where it SUCCEEDED or FAILED.
 //
 // The contexts are those of Worker.Attempt; a request in stop.json is as good as either.
-func Run(ctx, stop context.Context, w *worker.Worker) (worker.Outcome, error) {
-	ctx, stop, release := requests(ctx, stop, w.Run)
+func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (worker.Outcome, error) {
+	ctx, stop, release := requests(ctx, stop, r, options.Poll)
 	defer release()
-	allowed := w.Run.Spec.Options.Retries
+	allowed := r.Spec.Options.Retries
 	delay := firstDelay
 	for used := 0; ; {
-		outcome, err := w.Attempt(ctx, stop)
+		outcome, err := life.Attempt(ctx, stop)
 		if err != nil {
 			return outcome, err
 		}
+		recover := options.Recover && outcome.State == run.Interrupted
 		if outcome.Progressed {
-			delay = firstDelay
+			delay, *options.Fruitless = firstDelay, 0
 		} else {
-			used++
+			*options.Fruitless++
+			if !recover {
+				used++
+			}
 		}
-		if allowed == 0 || used > allowed || !retryable(outcome) || stop.Err() != nil {
-			return outcome, conclude(w.Run, outcome)
+		switch {
+		case !retryable(outcome) || stop.Err() != nil || !recover && (allowed == 0 || used > allowed):
+			return outcome, conclude(r, outcome)
+		case recover && *options.Fruitless >= fruitlessMost:
+			outcome.Err = exit.Errorf(exit.Interrupted, "%d attempts in a row have ended without progress; the last one: %w", *options.Fruitless, outcome.Err).
+				Hint("Look at what they said: mtt-host logs %s\nTry again: mtt-host resume %s", r.ID, r.ID)
+			return outcome, outcome.Err
 		}
-		if err := say(w, outcome.Attempt, fmt.Sprintf("the next attempt begins in %s", delay)); err != nil {
+		wait := delay
+		if recover && outcome.Progressed {
+			wait = 0
+		} else {
+			delay = min(2*delay, lastDelay)
+		}
+		if err := life.Say(outcome.Attempt, fmt.Sprintf("the next attempt begins in %s", wait)); err != nil {
 			return outcome, err
 		}
 		select {
-		case <-time.After(delay):
+		case <-time.After(wait):
 		case <-stop.Done():
 			cause := context.Cause(stop)
 			outcome.State, outcome.Err = run.Stopped, exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err)
-			if err := w.Run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
+			if err := r.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
 				return outcome, err
 			}
 			return outcome, outcome.Err
 		}
-		delay = min(2*delay, lastDelay)
 	}
-}
-
-// say logs what comes between two attempts behind the first of them.
-func say(w *worker.Worker, attempt int, message string) error {
-	log, err := eventlog.Open(w.Run.LogFile(attempt), attempt, w.Emit)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	log.Say(eventlog.Retrying, "%s", message)
-	return nil
 }
 
 // retryable says whether another attempt could end otherwise: not if the run has its result or was stopped, and not if

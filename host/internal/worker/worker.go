@@ -46,6 +46,17 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	return w.record(plan.attempt, w.live(ctx, stop, plan))
 }
 
+// Say logs what comes behind an attempt.
+func (w *Worker) Say(attempt int, message string) error {
+	log, err := eventlog.Open(w.Run.LogFile(attempt), attempt, w.Emit)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	log.Say(eventlog.Retrying, "%s", message)
+	return nil
+}
+
 // Claimed lives attempt n, which a supervisor elsewhere has claimed, and for which nobody else writes to the run here.
 // It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end.
 func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
