@@ -26,6 +26,8 @@ type records interface {
 	acquire(context.Context, *Run) error
 	// live says whether somebody lives the run.
 	live(*Run) (bool, error)
+	// asked is called when somebody was asked to stop the run.
+	asked(*Run, StopRequest) error
 	// refresh brings what is read of a run, or of all for "", up to date.
 	refresh(ctx context.Context, id string) error
 	// follow reads what attempt n logs.

@@ -13,14 +13,17 @@ import (
 // Remote is a volume elsewhere, of whose records the registry's root is a mirror. Paths are the volume's. Calls try again
 // by themselves; an error is final for now.
 type Remote interface {
-	// Put writes a file durably; with exclusive, one that is there with another content is fs.ErrExist.
+	// Put writes a file durably, there and then in the mirror; with exclusive, one that is there with another content is
+	// fs.ErrExist.
 	Put(ctx context.Context, path string, raw []byte, exclusive bool) error
-	// Remove removes a file; one that is not there is no error.
+	// Remove removes a file, there and in the mirror; one that is not there is no error.
 	Remove(ctx context.Context, path string) error
 	// Refresh brings the mirror's records of a run, or of all for "", up to date.
 	Refresh(ctx context.Context, id string) error
-	// Live says whether somebody lives a run.
-	Live(ctx context.Context, id string) (bool, error)
+	// Live says whether a run lives, and whether somebody sees to it that it goes on.
+	Live(ctx context.Context, id string) (live, supervised bool, err error)
+	// Asked is called when somebody was asked to stop a run.
+	Asked(ctx context.Context, id string, request StopRequest) error
 	// Follow reads what attempt n of a run logs.
 	Follow(r *Run, n int) Log
 	// Complete adds what only the backend knows of a run. It asks nobody.
@@ -32,7 +35,7 @@ func OpenRemote(ctx context.Context, mirror string, volume Remote) *Registry {
 	return &Registry{root: mirror, records: remote{ctx, mirror, volume}}
 }
 
-// remote is records on a volume elsewhere: each is written there first, and then to the mirror.
+// remote is records on a volume elsewhere.
 type remote struct {
 	ctx    context.Context
 	root   string
@@ -45,27 +48,18 @@ func (r remote) replace(path string, raw []byte) error { return r.put(path, raw,
 
 func (r remote) put(path string, raw []byte, exclusive bool) error {
 	there, err := r.path(path)
-	if err == nil {
-		err = r.volume.Put(r.ctx, there, raw, exclusive)
-	}
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o755)
-	}
 	if err != nil {
 		return err
 	}
-	return disk{}.replace(path, raw)
+	return r.volume.Put(r.ctx, there, raw, exclusive)
 }
 
 func (r remote) remove(path string) error {
 	there, err := r.path(path)
-	if err == nil {
-		err = r.volume.Remove(r.ctx, there)
-	}
 	if err != nil {
 		return err
 	}
-	return disk{}.remove(path)
+	return r.volume.Remove(r.ctx, there)
 }
 
 // move is not atomic: killed in the middle, it leaves both names, and a repetition goes on.
@@ -94,18 +88,26 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	live, err := r.volume.Live(ctx, run.ID)
+	_, supervised, err := r.volume.Live(ctx, run.ID)
 	if err != nil {
 		return err
 	}
-	if live {
+	if supervised {
 		return exit.Errorf(exit.StillRunning, "run %s is still running", run.ID).
 			Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", run.ID)
 	}
 	return nil
 }
 
-func (r remote) live(run *Run) (bool, error)                  { return r.volume.Live(r.ctx, run.ID) }
+func (r remote) live(run *Run) (bool, error) {
+	live, _, err := r.volume.Live(r.ctx, run.ID)
+	return live, err
+}
+
+func (r remote) asked(run *Run, request StopRequest) error {
+	return r.volume.Asked(r.ctx, run.ID, request)
+}
+
 func (r remote) refresh(ctx context.Context, id string) error { return r.volume.Refresh(ctx, id) }
 func (r remote) follow(run *Run, n int) Log                   { return r.volume.Follow(run, n) }
 

@@ -61,6 +61,7 @@ type Options struct {
 	Env          map[string]string `json:"env,omitempty"`
 	StartTimeout Duration          `json:"start_timeout"`
 	StopGrace    Duration          `json:"stop_grace"`
+	Modal        *Modal            `json:"modal,omitempty"` // nil on this machine
 }
 
 // Identity is what a checkpoint must share with the run to be loaded.

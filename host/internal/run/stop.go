@@ -28,7 +28,7 @@ func (r *Run) AskToStop(request StopRequest) error {
 	if err := r.registry.replace(r.stopFile(), request); err != nil {
 		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
 	}
-	return nil
+	return r.registry.records.asked(r, request)
 }
 
 // StopRequest returns what was asked for; nil for nothing.

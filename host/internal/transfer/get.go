@@ -79,6 +79,11 @@ func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string) er
 	if err != nil {
 		return err
 	}
+	return t.Entries(ctx, dir.Path, entries, local)
+}
+
+// Entries copies entries below a directory of the volume to the same places below local.
+func (t *Transfer) Entries(ctx context.Context, dir string, entries []backend.Entry, local string) error {
 	target, err := open(local)
 	if err != nil {
 		return err
@@ -87,10 +92,10 @@ func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string) er
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, entry := range entries {
-		name, below := strings.CutPrefix(entry.Path, dir.Path)
+		name, below := strings.CutPrefix(entry.Path, dir)
 		name = strings.TrimPrefix(name, "/")
 		if !below || !filepath.IsLocal(filepath.FromSlash(name)) { // what comes from elsewhere is not to be trusted
-			return errors.Join(fmt.Errorf("the volume has an entry %q, which is not below %q", entry.Path, dir.Path), group.Wait())
+			return errors.Join(fmt.Errorf("the volume has an entry %q, which is not below %q", entry.Path, dir), group.Wait())
 		}
 		switch entry.Type {
 		case backend.Directory:

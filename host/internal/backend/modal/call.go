@@ -2,6 +2,7 @@ package modal
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -58,7 +59,7 @@ func final(name string, failed *failure) error {
 	case codes.Unauthenticated, codes.PermissionDenied:
 		return exit.Errorf(exit.Credentials, "Modal refuses the credentials: %s", text).Hint(getCredentials)
 	case codes.Unimplemented:
-		return exit.Errorf(exit.Unavailable, "Modal does not have the call %s any more, which this version of mtt needs: %s", name, text).
+		return exit.Errorf(exit.Unavailable, "%w: %s: %s", errNoCall, name, text).
 			Hint("Use a newer version of mtt.")
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return exit.Errorf(exit.Unavailable, "Modal cannot be reached: %s: %s", name, text).
@@ -70,6 +71,9 @@ func final(name string, failed *failure) error {
 		return failed
 	}
 }
+
+// errNoCall is what no repetition helps against.
+var errNoCall = errors.New("Modal does not have a call any more that this version of mtt needs")
 
 // pause waits before the next try: longer each time, up to five seconds, and never as long as others that failed at the
 // same moment.

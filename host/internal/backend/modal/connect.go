@@ -40,6 +40,8 @@ type Client struct {
 type connection struct {
 	sdk *modal.Client
 	raw pb.ModalClientClient
+	// tokenID and tokenSecret are what modal-go has found, for a supervisor to have too.
+	tokenID, tokenSecret string
 }
 
 const (
@@ -93,8 +95,12 @@ func connect(ctx context.Context, environment string) (*connection, error) {
 	// modal-go renews its token in a goroutine of its own, so the interceptor may run at any time.
 	var own atomic.Pointer[grpc.ClientConn] // the one that modal-go sends its headers with
 	var last atomic.Pointer[failure]
+	var sent atomic.Pointer[metadata.MD]
 	intercept := func(called context.Context, method string, request, answer any, over *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 		own.Store(over)
+		if headers, ok := metadata.FromOutgoingContext(called); ok {
+			sent.Store(&headers)
+		}
 		err := invokeOnce(ctx, called, method, request, answer, over, invoke, options...)
 		if err != nil {
 			last.Store(&failure{codeOf(err), textOf(err)})
@@ -108,7 +114,8 @@ func connect(ctx context.Context, environment string) (*connection, error) {
 	})
 	switch {
 	case err == nil:
-		return &connection{sdk, pb.NewModalClientClient(own.Load())}, nil
+		header := func(name string) string { return strings.Join(sent.Load().Get(name), "") }
+		return &connection{sdk, pb.NewModalClientClient(own.Load()), header("x-modal-token-id"), header("x-modal-token-secret")}, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case last.Load() != nil:
@@ -139,6 +146,9 @@ func invokeOnce(connecting, called context.Context, method string, request, answ
 		if volume, ok := answer.(*pb.VolumeGetOrCreateResponse); ok {
 			found.version = versionOf(volume)
 		}
+		if app, ok := request.(*pb.AppGetOrCreateRequest); ok {
+			found.environment = app.GetEnvironmentName()
+		}
 	}
 	if s, ok := status.FromError(err); err != nil && ok {
 		return &failure{s.Code(), s.Message()}
@@ -146,8 +156,11 @@ func invokeOnce(connecting, called context.Context, method string, request, answ
 	return err
 }
 
-// lookup is what modal-go does not tell about a volume.
-type lookup struct{ version int }
+// lookup is what modal-go does not tell: the version of a volume, and the environment that it looks for an app in.
+type lookup struct {
+	version     int
+	environment string
+}
 
 type lookupKey struct{}
 

@@ -61,6 +61,15 @@ func (c *Client) volume(ctx context.Context, name string) (*Volume, error) {
 	return v, err
 }
 
+// exists looks whether the volume is there still. exit.NotFound: it was deleted.
+func (v *Volume) exists(ctx context.Context) error {
+	_, err := v.list(ctx, "", false, 1)
+	if failed, ok := errors.AsType[*failure](err); ok && failed.code == codes.NotFound {
+		return exit.Errorf(exit.NotFound, "the volume %s (%s) was deleted, with all that was on it", v.name, v.id)
+	}
+	return err
+}
+
 func versionOf(answer *pb.VolumeGetOrCreateResponse) int {
 	version := answer.GetVersion()
 	if version == pb.VolumeFsVersion_VOLUME_FS_VERSION_UNSPECIFIED {

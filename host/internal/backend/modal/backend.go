@@ -1,0 +1,287 @@
+package modal
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	modal "github.com/modal-labs/libmodal/modal-go"
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// Options say where on Modal runs are.
+type Options struct {
+	Environment string // "": the profile's
+	Volume      string // by name
+	Create      bool   // the app and the volume, where they are missing
+}
+
+// Backend is the runs on a volume of Modal's. It implements backend.Backend.
+type Backend struct {
+	ctx         context.Context
+	client      *Client
+	environment string
+	app         string // id; "" where there is none: then nothing lives
+	volume      *Volume
+	mirror      *mirror
+
+	mu    sync.Mutex
+	names []string // of the Sandboxes that live
+	asked time.Time
+}
+
+// Open connects to Modal. exit.Credentials, exit.Unavailable, and exit.NotFound: there is no such volume.
+func Open(ctx context.Context, options Options) (_ *Backend, err error) {
+	client, err := Connect(ctx, options.Environment)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{ctx: ctx, client: client}
+	defer func() {
+		if err != nil {
+			client.Close()
+		}
+	}()
+	if b.app, b.environment, err = client.findApp(ctx, options.Create); err != nil {
+		return nil, err
+	}
+	if options.Create {
+		err = client.makeVolume(ctx, b.environment, options.Volume)
+	}
+	if err == nil {
+		b.volume, err = client.volume(ctx, options.Volume)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, exit.Errorf(exit.NotFound, "there is no volume %s on Modal, so no run", options.Volume).
+			Hint("The first run makes it: mtt-host run PLUGIN -b modal\nFor runs on another one, add --volume NAME; of another environment, --modal-env NAME.")
+	case err != nil:
+		return nil, err
+	case b.volume.version != 2:
+		return nil, exit.Errorf(exit.Usage, "volume %s has version 1, which keeps nothing until a Sandbox ends: no checkpoint would survive", options.Volume).
+			Hint("Name another one with --volume NAME: one that is not there is made with version 2.")
+	}
+	b.mirror, err = openMirror(b.volume)
+	return b, err
+}
+
+// findApp returns the app, and the environment that it is in.
+func (c *Client) findApp(ctx context.Context, create bool) (id, environment string, err error) {
+	_, err = c.do(ctx, "AppGetOrCreate", func(ctx context.Context, _ pb.ModalClientClient) error {
+		var found lookup
+		app, err := c.connection().sdk.Apps.FromName(context.WithValue(ctx, lookupKey{}, &found), appName, &modal.AppFromNameParams{CreateIfMissing: create})
+		environment = found.environment
+		if _, missing := errors.AsType[modal.NotFoundError](err); missing {
+			return nil
+		}
+		if err == nil {
+			id = app.AppID
+		}
+		return err
+	})
+	return id, environment, err
+}
+
+// makeVolume makes a volume of version 2, unless there is one of that name.
+func (c *Client) makeVolume(ctx context.Context, environment, name string) error {
+	_, err := c.do(ctx, "VolumeGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+		_, err := raw.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{
+			DeploymentName: name, EnvironmentName: environment, Version: pb.VolumeFsVersion_VOLUME_FS_VERSION_V2,
+			ObjectCreationType: pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_IF_MISSING,
+		}.Build())
+		return err
+	})
+	if isCode(err, codes.FailedPrecondition, codes.InvalidArgument, codes.AlreadyExists) { // one of another version; see Open
+		return nil
+	}
+	return err
+}
+
+// Registry is that of backend.Backend.
+func (b *Backend) Registry() *run.Registry {
+	return run.OpenRemote(b.ctx, b.mirror.dir, b)
+}
+
+// Volume is that of backend.Backend.
+func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, error) {
+	return OpenVolume(ctx, b.environment, name)
+}
+
+// Outputs is the volume that the runs are on.
+func (b *Backend) Outputs() *Volume { return b.volume }
+
+// Close ends the connection.
+func (b *Backend) Close() error { return b.client.Close() }
+
+// Put is that of run.Remote.
+func (b *Backend) Put(ctx context.Context, path string, raw []byte, exclusive bool) error {
+	err := b.mirror.put(ctx, path, raw, exclusive)
+	if errors.Is(err, backend.ErrFull) {
+		return exit.Errorf(exit.Usage, "volume %s is full: %w", b.volume.name, err).
+			Hint("Remove what is not needed: mtt-host volume rm %s PATH -b modal", b.volume.name)
+	}
+	return err
+}
+
+// Remove is that of run.Remote.
+func (b *Backend) Remove(ctx context.Context, path string) error { return b.mirror.remove(ctx, path) }
+
+// Refresh is that of run.Remote.
+func (b *Backend) Refresh(ctx context.Context, id string) error { return b.mirror.refresh(ctx, id) }
+
+// Mirror brings everything of some runs, of all for none, to this machine, and returns the directory that holds them.
+func (b *Backend) Mirror(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		_, err := b.mirror.all(ctx, "runs")
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(1) // the mirror is written by one at a time
+	for _, id := range ids {
+		group.Go(func() error {
+			_, err := b.mirror.all(ctx, "runs/"+id)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// livesFor is for how long it is believed which Sandboxes live.
+const livesFor = 500 * time.Millisecond
+
+// Live is that of run.Remote: by the names of the Sandboxes.
+func (b *Backend) Live(ctx context.Context, id string) (live, supervised bool, err error) {
+	names, err := b.alive(ctx)
+	for _, name := range names {
+		if runOf(name) == id {
+			live = true
+			supervised = supervised || name != workerName(id)
+		}
+	}
+	return live, supervised, err
+}
+
+func (b *Backend) alive(ctx context.Context) ([]string, error) {
+	if b.app == "" {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.asked) < livesFor {
+		return b.names, nil
+	}
+	names, err := b.client.alive(ctx, b.environment, b.app)
+	if err != nil {
+		return nil, b.explain(err)
+	}
+	b.names, b.asked = names, time.Now()
+	return names, nil
+}
+
+// explain is for calls after which only Modal's word is left.
+func (b *Backend) explain(err error) error {
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return exit.Errorf(exit.Unavailable, "Modal refuses: %s", failed.text)
+	}
+	return err
+}
+
+// Asked is that of run.Remote. A supervisor finds the request by itself; where there is none, the worker is told.
+func (b *Backend) Asked(ctx context.Context, id string, request run.StopRequest) error {
+	live, supervised, err := b.Live(ctx, id)
+	if err != nil || supervised || !live {
+		return err
+	}
+	sandbox, err := b.client.named(ctx, b.environment, appName, workerName(id))
+	if err != nil || sandbox == "" {
+		return err
+	}
+	return b.client.askToStop(ctx, sandbox, request.Now)
+}
+
+// askToStop tells the worker in a Sandbox to stop. The pieces have fixed numbers, so that whoever asks again says nothing
+// new. A Sandbox that has ended meanwhile is no error.
+func (c *Client) askToStop(ctx context.Context, sandbox string, now bool) error {
+	err := c.write(ctx, sandbox, 1, StopLine+"\n")
+	if err == nil && now {
+		err = c.write(ctx, sandbox, 2, NowLine+"\n")
+	}
+	if isCode(err, codes.FailedPrecondition, codes.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// What a worker reads on its stdin.
+const (
+	StopLine = "stop" // save a checkpoint and end
+	NowLine  = "now"  // end at once
+)
+
+// Follow is that of run.Remote.
+func (b *Backend) Follow(r *run.Run, n int) run.Log { return newFollower(b, r, n) }
+
+// Complete is that of run.Remote.
+func (b *Backend) Complete(r *run.Run, info *run.Info, attempts []run.Attempt) error {
+	info.Backend = "modal"
+	info.AppID = b.app
+	if b.app != "" {
+		info.Dashboard = "https://modal.com/id/" + b.app
+	}
+	supervisors, err := r.Supervisors()
+	if err != nil {
+		return err
+	}
+	info.SandboxIDs = []string{}
+	for _, attempt := range attempts {
+		if attempt.Sandbox != nil {
+			info.SandboxIDs = append(info.SandboxIDs, attempt.Sandbox.SandboxID)
+		}
+	}
+	for _, supervisor := range supervisors {
+		if supervisor.Sandbox != nil {
+			info.SandboxIDs = append(info.SandboxIDs, supervisor.Sandbox.SandboxID)
+		}
+	}
+	live, supervised, err := b.Live(b.ctx, r.ID)
+	if err != nil || len(supervisors) == 0 {
+		return err
+	}
+	last := supervisors[len(supervisors)-1]
+	switch {
+	case live && !supervised:
+		info.Warning = "its supervisor has left" + b.whyLeft(last) + ": the attempt goes on, but no other would follow; start a supervisor: mtt-host resume " + r.ID
+	case !live && last.End != nil && last.End.Code != exit.OK && info.State == run.Interrupted:
+		info.ExitCode, info.Error = &last.End.Code, last.End.Cause
+	}
+	return nil
+}
+
+// whyLeft is why a supervisor left that could not say so on the volume.
+func (b *Backend) whyLeft(supervisor run.Supervisor) string {
+	if supervisor.End != nil {
+		return ", since " + supervisor.End.Cause
+	}
+	if supervisor.Sandbox == nil {
+		return ""
+	}
+	result, err := b.client.wait(b.ctx, supervisor.Sandbox.SandboxID, 0)
+	switch {
+	case err != nil || result == nil:
+		return ""
+	case exit.Code(result.GetExitcode()) == exit.Credentials:
+		return ", since its credentials are refused"
+	default:
+		return " (" + strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_") + ")"
+	}
+}

@@ -1,0 +1,41 @@
+package run
+
+import "time"
+
+// Modal is where and on what a run is lived on Modal.
+type Modal struct {
+	Environment string `json:"environment,omitempty"` // "": the account's own
+	Volume      string `json:"volume"`                // that the run is on
+	// VolumeID is that volume's: another one of the same name, which has none of the run's checkpoints, will not do.
+	VolumeID  string   `json:"volume_id"`
+	GPU       []string `json:"gpu,omitempty"`        // such as H100 or A100-80GB:2; the first that is to be had
+	CPU       float64  `json:"cpu,omitempty"`        // cores; 0: Modal's default
+	MemoryMiB int      `json:"memory_mib,omitempty"` // 0: Modal's default
+	Image     string   `json:"image"`                // reference of the image that the others are built on
+	Layers    []string `json:"layers,omitempty"`     // Dockerfile commands, each a layer
+	Secrets   []Secret `json:"secrets,omitempty"`
+	// HostSHA256 is the mtt-host, for linux/amd64, that lives the run: one of another version never takes it over.
+	HostSHA256 string `json:"host_sha256"`
+	// AttemptLimit is after how long an attempt saves and makes room for the next one, and SupervisorLimit after how
+	// long a supervisor hands over: less than Modal's own limit for a Sandbox.
+	AttemptLimit    Duration `json:"attempt_limit"`
+	SupervisorLimit Duration `json:"supervisor_limit"`
+}
+
+// Secret is one of Modal's, of which the plugin gets some of the keys.
+type Secret struct {
+	Name string   `json:"name"`
+	Keys []string `json:"keys"`
+}
+
+// Limits of Modal's: a Sandbox lives a day at most. The margins are for a last checkpoint and for a successor.
+const (
+	SandboxLimit    = 24 * time.Hour
+	attemptLimit    = SandboxLimit - 15*time.Minute
+	supervisorLimit = SandboxLimit - time.Hour
+)
+
+// DefaultModal is on no GPU.
+func DefaultModal() Modal {
+	return Modal{Volume: "outputs", Image: "python:3.13-slim-trixie", AttemptLimit: Duration(attemptLimit), SupervisorLimit: Duration(supervisorLimit)}
+}
