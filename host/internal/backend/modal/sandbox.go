@@ -167,10 +167,16 @@ func (c *Client) alive(ctx context.Context, environment, app string) (names []st
 	}
 }
 
+// failureOf is what a call has failed with, for the caller to decide on; nil for another error.
+func failureOf(err error) *failure {
+	failed, _ := errors.AsType[*failure](err)
+	return failed
+}
+
 // isCode says whether a call has failed so.
 func isCode(err error, of ...codes.Code) bool {
-	failed, ok := errors.AsType[*failure](err)
-	return ok && slices.Contains(of, failed.code)
+	failed := failureOf(err)
+	return failed != nil && slices.Contains(of, failed.code)
 }
 
 // appName is the app of all of mtt's Sandboxes in an environment.

@@ -1,0 +1,384 @@
+package modal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/worker"
+)
+
+// life lives the attempts of a run in Sandboxes. It implements supervise.Life.
+//
+// The order is what keeps two attempts from living at once: the end of the one before is certain, since Modal says that
+// its Sandbox has ended or knows none of its name; then the claim, which only one can create; then the Sandbox, whose name
+// only one can have. A worker that finds another claim than its own leaves.
+type life struct {
+	backend  *Backend
+	run      *run.Run
+	store    checkpoint.Store
+	number   int              // of the supervisor
+	version  string           // of mtt-host
+	handOver <-chan time.Time // when to leave to a successor
+	say      func(format string, args ...any)
+
+	image   string // id
+	secrets []string
+	mounts  []volumeMount
+}
+
+// errHandOver ends the supervision, not the attempt.
+var errHandOver = errors.New("a successor takes over")
+
+// errSuperseded says that another supervisor lives the run.
+var errSuperseded = errors.New("another supervisor has taken over")
+
+// Attempt is that of supervise.Life.
+func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
+	attempts, err := l.attempts(ctx)
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	if n := len(attempts); n > 0 && attempts[n-1].End == nil {
+		return l.goOn(ctx, stop, attempts[n-1])
+	}
+	var resume *checkpoint.Manifest
+	var skipped []checkpoint.Skipped
+	err = l.persist(ctx, "choose a checkpoint", func() (err error) {
+		resume, skipped, err = worker.Choose(ctx, l.run, l.store, attempts)
+		return err
+	})
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	for _, bad := range skipped {
+		l.say("skipped a bad checkpoint and fell back to the one before: %v", bad.Err)
+	}
+	if resume != nil && resume.Reason == checkpoint.Final {
+		outcome := worker.Outcome{State: run.Succeeded, Attempt: len(attempts), Step: resume.Step, Result: resume.Result}
+		return outcome, l.finish(ctx, run.Result{State: run.Succeeded, Result: resume.Result, Step: resume.Step, Attempt: resume.Attempt})
+	}
+	if cause := context.Cause(stop); cause != nil {
+		return worker.Outcome{State: run.Stopped, Err: cause}, l.persist(ctx, "record the stop", func() error {
+			return l.run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true})
+		})
+	}
+	claim := run.Claim{
+		Attempt: len(attempts) + 1, Hostname: supervisorName(l.run.ID, l.number), HostVersion: l.version,
+		PluginSHA256: l.run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
+	}
+	if resume != nil {
+		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
+	}
+	err = l.persist(ctx, "claim an attempt", func() error { return l.run.ClaimNext(claim) })
+	if errors.Is(err, fs.ErrExist) {
+		return worker.Outcome{}, fmt.Errorf("%w: %w", errSuperseded, err)
+	}
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	return l.begin(ctx, stop, run.Attempt{Number: claim.Attempt, Claim: claim})
+}
+
+// attempts reads the attempts, of which none may be another supervisor's to live.
+func (l *life) attempts(ctx context.Context) (attempts []run.Attempt, err error) {
+	err = l.persist(ctx, "read the run", func() error {
+		if err := l.run.Refresh(ctx); err != nil {
+			return err
+		}
+		if err := l.superseded(); err != nil {
+			return err
+		}
+		attempts, err = l.run.Attempts()
+		return err
+	})
+	return attempts, err
+}
+
+func (l *life) superseded() error {
+	supervisors, err := l.run.Supervisors()
+	if err == nil && len(supervisors) > 0 && supervisors[len(supervisors)-1].Number > l.number {
+		err = fmt.Errorf("%w: number %d", errSuperseded, supervisors[len(supervisors)-1].Number)
+	}
+	return err
+}
+
+// goOn takes an attempt over that an earlier supervisor has claimed.
+func (l *life) goOn(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+	if attempt.Sandbox != nil {
+		return l.watch(ctx, stop, attempt)
+	}
+	sandbox, err := l.find(ctx)
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	if sandbox != "" {
+		return l.placed(ctx, stop, attempt, sandbox, "")
+	}
+	// It had no Sandbox, or one that has ended already.
+	return l.ended(ctx, stop, attempt, nil)
+}
+
+// begin finds a machine for an attempt that was claimed.
+func (l *life) begin(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+	sandbox, gpu, err := l.place(ctx, stop, attempt)
+	switch {
+	case err != nil:
+		return worker.Outcome{}, err
+	case sandbox == "": // asked to stop before there was one
+		cause := context.Cause(stop)
+		outcome := worker.Outcome{State: run.Stopped, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep,
+			Err: exit.Errorf(exit.Of(cause), "%w, before there was a machine", cause)}
+		return outcome, l.end(ctx, attempt.Number, outcome)
+	}
+	return l.placed(ctx, stop, attempt, sandbox, gpu)
+}
+
+func (l *life) placed(ctx, stop context.Context, attempt run.Attempt, sandbox, gpu string) (worker.Outcome, error) {
+	attempt.Sandbox = &run.Sandbox{SandboxID: sandbox, AppID: l.backend.app, GPU: gpu, Time: time.Now().UTC()}
+	err := l.persist(ctx, "record the Sandbox", func() error {
+		err := l.run.WriteSandbox(attempt.Number, *attempt.Sandbox)
+		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	return l.watch(ctx, stop, attempt)
+}
+
+const (
+	// slice is how long one call waits for the end of a Sandbox.
+	slice = 45 * time.Second
+	// untilTerminated is how long a worker that was asked to stop has beyond the plugin's own grace: to copy its files, and
+	// to sync the volume.
+	untilTerminated = 2 * time.Minute
+	// nowGrace is how long one has that is to end at once.
+	nowGrace = 20 * time.Second
+)
+
+// watch sees an attempt to its end.
+func (l *life) watch(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+	id := attempt.Sandbox.SandboxID
+	type answer struct {
+		result *pb.GenericResult
+		err    error
+	}
+	// What was asked for is still to be seen to when ctx, which asks for the end at once, is over.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	over := make(chan answer, 1)
+	go func() {
+		result, err := l.untilEnd(life, id)
+		over <- answer{result, err}
+	}()
+	var terminate <-chan time.Time
+	asked, now := stop.Done(), ctx.Done()
+	for {
+		select {
+		case a := <-over:
+			if a.err != nil {
+				return worker.Outcome{}, a.err
+			}
+			return l.ended(life, stop, attempt, a.result)
+		case <-asked:
+			asked = nil
+			l.say("asking attempt %d to stop", attempt.Number)
+			terminate = time.After(time.Duration(l.run.Spec.Options.StopGrace) + untilTerminated)
+			if err := l.ask(life, id, false); err != nil {
+				return worker.Outcome{}, err
+			}
+		case <-now:
+			now = nil
+			terminate = time.After(nowGrace)
+			if err := l.ask(life, id, true); err != nil {
+				return worker.Outcome{}, err
+			}
+		case <-terminate:
+			l.say("attempt %d did not leave in time: its Sandbox is terminated", attempt.Number)
+			if err := l.persist(life, "terminate a Sandbox", func() error { return l.backend.client.terminate(life, id) }); err != nil {
+				return worker.Outcome{}, err
+			}
+		case <-l.handOver:
+			return worker.Outcome{}, errHandOver
+		}
+	}
+}
+
+func (l *life) ask(ctx context.Context, id string, now bool) error {
+	return l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, now) })
+}
+
+// untilEnd waits until Modal says that a Sandbox has ended: that it cannot be reached says nothing. nil: Modal does not
+// know it any more.
+func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResult, err error) {
+	for ctx.Err() == nil {
+		err = l.persist(ctx, "wait for a Sandbox", func() (err error) {
+			result, err = l.backend.client.wait(ctx, id, slice)
+			return err
+		})
+		if isCode(err, codes.NotFound) {
+			return nil, nil
+		}
+		if result != nil || err != nil {
+			return result, err
+		}
+	}
+	return nil, context.Cause(ctx)
+}
+
+// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says.
+func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.GenericResult) (worker.Outcome, error) {
+	ctx = context.WithoutCancel(ctx)
+	attempts, err := l.attempts(ctx)
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	for _, now := range attempts {
+		if now.Number == attempt.Number {
+			attempt = now
+		}
+	}
+	outcome := worker.Outcome{Attempt: attempt.Number, Step: max(attempt.Claim.ResumedStep, l.run.LastProgress(attempt.Number).Step)}
+	if outcome.Progressed, err = l.progressed(ctx, attempt); err != nil {
+		return worker.Outcome{}, err
+	}
+	final, err := l.run.Result()
+	switch {
+	case err != nil:
+		return worker.Outcome{}, err
+	case final.Succeeded():
+		outcome.State, outcome.Step, outcome.Result = run.Succeeded, final.Step, final.Result
+		if attempt.End == nil { // killed between the two
+			return outcome, l.end(ctx, attempt.Number, outcome)
+		}
+		return outcome, nil
+	case attempt.End != nil:
+		outcome.State, outcome.Step = attempt.End.State, attempt.End.Step
+		if outcome.State != run.Succeeded {
+			outcome.Err = exit.Errorf(attempt.End.Code, "%s", attempt.End.Cause)
+			return outcome, nil
+		}
+		// Its result is in its final checkpoint, from which the next attempt takes it.
+		outcome.State, outcome.Err = run.Interrupted, exit.Errorf(exit.Interrupted, "killed before it had written its result")
+		return outcome, nil
+	}
+	outcome.State, outcome.Err = l.judge(context.Cause(stop), result)
+	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
+	return outcome, l.end(ctx, attempt.Number, outcome)
+}
+
+// judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
+// is believed of its exit code: a Sandbox that was killed has any.
+func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
+	if asked != nil {
+		return run.Stopped, exit.Errorf(exit.Of(asked), "%w; it was ended before it had left by itself", asked)
+	}
+	code := exit.Code(result.GetExitcode())
+	status := strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_")
+	switch {
+	case result == nil:
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox never was, or is gone")
+	case result.GetStatus() != pb.GenericResult_GENERIC_STATUS_FAILURE:
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", status, because(result))
+	case code == exit.TrainFailed || code == exit.Plugin:
+		return run.Failed, exit.Errorf(code, "the experiment failed; what it said is in the log")
+	case code == exit.Usage:
+		return run.Interrupted, exit.Errorf(code, "the outputs could not be written: the volume may be full").
+			Hint("Make room on volume %s, and go on: mtt-host resume %s", l.backend.volume.name, l.run.ID)
+	default:
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", status, code, because(result))
+	}
+}
+
+func because(result *pb.GenericResult) string {
+	if result.GetException() == "" {
+		return ""
+	}
+	return ": " + result.GetException()
+}
+
+// progressed says whether an attempt has left a checkpoint newer than the one it began with.
+func (l *life) progressed(ctx context.Context, attempt run.Attempt) (progressed bool, err error) {
+	err = l.persist(ctx, "list checkpoints", func() error {
+		entries, err := l.store.List(ctx)
+		for _, entry := range entries {
+			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number && m.Step > attempt.Claim.ResumedStep {
+				progressed = true
+			}
+		}
+		return err
+	})
+	return progressed, err
+}
+
+// end records how an attempt ended that could not do so itself.
+func (l *life) end(ctx context.Context, n int, outcome worker.Outcome) error {
+	cause := "finished"
+	if outcome.Err != nil {
+		cause = outcome.Err.Error()
+	}
+	return l.persist(ctx, "record an attempt's end", func() error {
+		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step})
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (l *life) finish(ctx context.Context, result run.Result) error {
+	return l.persist(ctx, "record the result", func() error {
+		err := l.run.Finish(result)
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Say is that of supervise.Life.
+func (l *life) Say(attempt int, message string) error {
+	l.say("attempt %d: %s", attempt, message)
+	return nil
+}
+
+// patient is the longest pause between two tries of what Modal does not let through now.
+const patient = 30 * time.Second
+
+// persist does something until Modal lets it through: a supervisor waits for better days, and its attempt trains
+// meanwhile. What no patience helps against is returned.
+func (l *life) persist(ctx context.Context, what string, do func() error) error {
+	for wait := time.Second; ; wait = min(2*wait, patient) {
+		err := do()
+		if exit.Of(err) != exit.Unavailable || errors.Is(err, errNoCall) {
+			return l.backend.final(err)
+		}
+		l.say("cannot %s, and tries again in %s: %v", what, wait, err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// final leaves codes that are decided on, and gives what is left an exit code.
+func (b *Backend) final(err error) error {
+	if isCode(err, codes.NotFound, codes.AlreadyExists, codes.ResourceExhausted) {
+		return err
+	}
+	return b.explain(err)
+}

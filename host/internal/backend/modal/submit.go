@@ -1,0 +1,159 @@
+package modal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// Upload is an executable that has to be on the volume before a run can begin.
+type Upload struct {
+	SHA256 string
+	Path   string // on this machine
+	Size   int64
+}
+
+// Missing returns those executables that the volume does not have, whole.
+func (b *Backend) Missing(ctx context.Context, uploads []Upload) (missing []Upload, err error) {
+	for _, upload := range uploads {
+		entry, err := b.volume.Stat(ctx, "bin/"+upload.SHA256)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, b.final(err)
+		}
+		if err != nil || entry.Size != upload.Size {
+			missing = append(missing, upload)
+		}
+	}
+	return missing, nil
+}
+
+// Send puts executables on the volume, each under its digest. Moved is told how many bytes went.
+func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64)) error {
+	var sources []backend.Source
+	for _, upload := range uploads {
+		sources = append(sources, backend.Source{
+			Path: "bin/" + upload.SHA256, Size: upload.Size, Mode: 0o555,
+			Open: func() (backend.Content, error) { return os.Open(upload.Path) },
+		})
+	}
+	err := b.volume.Put(ctx, sources, backend.PutOptions{Moved: moved})
+	if errors.Is(err, backend.ErrFull) {
+		return exit.Errorf(exit.Usage, "volume %s is full: %w", b.volume.name, err).
+			Hint("Remove what is not needed: mtt-host volume rm %s PATH -b modal", b.volume.name)
+	}
+	return err
+}
+
+// Detach is that of backend.Backend: it starts a supervisor, which starts the attempts. The run has been created, or
+// readied to go on, and its executables are on the volume.
+func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
+	supervisors, err := r.Supervisors()
+	if err != nil {
+		return err
+	}
+	n := 1
+	if len(supervisors) > 0 {
+		n = supervisors[len(supervisors)-1].Number + 1
+	}
+	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Spec, HostSHA256: r.Spec.Options.Modal.HostSHA256})
+	if errors.Is(err, fs.ErrExist) {
+		return exit.Errorf(exit.StillRunning, "run %s was started by another command just now", r.ID).
+			Hint("Look at it: mtt-host show %s", r.ID)
+	}
+	if err != nil {
+		return err
+	}
+	b.forget()
+	if err := b.startSupervisor(ctx, r, n); err != nil {
+		return b.explain(err)
+	}
+	return nil
+}
+
+// forget has the next look at what lives ask Modal.
+func (b *Backend) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = time.Time{}
+}
+
+// startSupervisor makes the Sandbox of supervisor n, which is claimed. It has no GPU, no region and no cloud of its own
+// choice, so that Modal does not preempt it.
+func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int) error {
+	modal := r.Spec.Options.Modal
+	var image, secret string
+	group, inGroup := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		image, err = b.client.image(inGroup, b.app, modal.Image, nil)
+		return err
+	})
+	group.Go(func() (err error) {
+		secret, err = b.client.ownSecret(inGroup, b.environment)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	_, err := b.client.create(ctx, b.app, definition{
+		name: supervisorName(r.ID, n), image: image, secrets: []string{secret},
+		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
+		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
+		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
+			"--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
+	})
+	if isCode(err, codes.AlreadyExists) { // the answer to the first try was lost: the claim makes it ours
+		return nil
+	}
+	return err
+}
+
+// secretName is the Secret that supervisors have Modal's credentials from. It is kept up to date by whoever starts one.
+const secretName = "mtt-supervisor"
+
+// ownSecret makes the Secret of the supervisors from the credentials that this client has.
+func (c *Client) ownSecret(ctx context.Context, environment string) (id string, err error) {
+	on := c.connection()
+	env := map[string]string{"MODAL_TOKEN_ID": on.tokenID, "MODAL_TOKEN_SECRET": on.tokenSecret}
+	for _, name := range []string{"MODAL_SERVER_URL"} {
+		if value := os.Getenv(name); value != "" {
+			env[name] = value
+		}
+	}
+	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
+			DeploymentName: secretName, EnvironmentName: environment, EnvDict: env,
+			ObjectCreationType: pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_OVERWRITE_IF_EXISTS,
+		}.Build())
+		id = answer.GetSecretId()
+		return err
+	})
+	return id, err
+}
+
+// secret returns the id of a Secret that has the keys.
+func (c *Client) secret(ctx context.Context, environment string, secret run.Secret) (id string, err error) {
+	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
+			DeploymentName: secret.Name, EnvironmentName: environment, RequiredKeys: secret.Keys,
+		}.Build())
+		id = answer.GetSecretId()
+		return err
+	})
+	if isCode(err, codes.NotFound) {
+		return "", exit.Errorf(exit.NotFound, "the Secret %s with the keys %v: %w", secret.Name, secret.Keys, err).
+			Hint("See which there are: modal secret list")
+	}
+	return id, err
+}

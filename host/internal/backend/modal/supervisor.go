@@ -1,0 +1,183 @@
+package modal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/supervise"
+)
+
+// Supervision is what a supervisor is told when it starts, in a Sandbox without a GPU.
+type Supervision struct {
+	Environment string
+	VolumeID    string // never by name: another volume of that name has nothing of the run
+	Run         string
+	Number      int // of the supervisor
+	Limit       time.Duration
+	Version     string // of mtt-host
+	Say         func(format string, args ...any)
+}
+
+// pollEvery is how often a supervisor looks for a request to stop.
+const pollEvery = 2 * time.Second
+
+// Supervise lives a run until it has ended, another supervisor has taken over, or a successor has to.
+func Supervise(ctx context.Context, s Supervision) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.backend.Close()
+	err = s.supervise(ctx, l)
+	switch {
+	case errors.Is(err, errHandOver):
+		return nil // which is recorded
+	case errors.Is(err, errSuperseded):
+		s.Say("%v", err)
+		return nil
+	case exit.Of(err) == exit.Credentials: // nothing can be recorded, and the attempt goes on
+		return err
+	}
+	end := run.SupervisorEnd{Code: exit.Of(err), Cause: "the run has ended"}
+	if err != nil {
+		end.Cause = err.Error()
+		if known, ok := errors.AsType[*exit.Error](err); ok {
+			end.Next = known.Next
+		}
+	}
+	if recordErr := l.persist(ctx, "record its end", func() error { return l.run.WriteSupervisorEnd(s.Number, end) }); recordErr != nil {
+		s.Say("its end is not recorded: %v", recordErr)
+	}
+	return err
+}
+
+func (s Supervision) open(ctx context.Context) (*life, error) {
+	client, err := Connect(ctx, s.Environment)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{ctx: ctx, client: client, volume: &Volume{client: client, name: s.VolumeID, id: s.VolumeID, version: 2}}
+	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
+	err = l.persist(ctx, "find its app", func() error {
+		b.app, b.environment, err = client.findApp(ctx, true)
+		return err
+	})
+	if err == nil {
+		b.mirror, err = openMirror(b.volume)
+	}
+	if err == nil {
+		err = l.persist(ctx, "read the run", func() error {
+			if err := b.Refresh(ctx, s.Run); err != nil {
+				return err
+			}
+			l.run, err = b.Registry().Get(s.Run)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	b.volume.name = l.run.Spec.Options.Modal.Volume
+	l.store = b.Checkpoints(ctx, l.run)
+	return l, nil
+}
+
+func (s Supervision) supervise(ctx context.Context, l *life) error {
+	supervisors, err := l.run.Supervisors()
+	if err != nil {
+		return err
+	}
+	var claim *run.SupervisorClaim
+	for _, other := range supervisors {
+		if other.Number == s.Number {
+			claim = &other.Claim
+		}
+	}
+	if claim == nil {
+		return fmt.Errorf("supervisor %d of run %s is not claimed", s.Number, s.Run)
+	}
+	if err := l.superseded(); err != nil {
+		return err
+	}
+	l.introduce(ctx)
+	if claim.Spec != nil { // a person has asked for this
+		l.run.Adopt(claim.Spec)
+		if err := l.persist(ctx, "ready the run", l.run.Reopen); err != nil {
+			return err
+		}
+	}
+	if err := l.prepare(ctx); err != nil {
+		return err
+	}
+	fruitless := claim.Fruitless
+	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Fruitless: &fruitless, Poll: pollEvery})
+	if errors.Is(err, errHandOver) {
+		return l.succeed(ctx, s, fruitless)
+	}
+	return err
+}
+
+// introduce records where the supervisor lives, for people.
+func (l *life) introduce(ctx context.Context) {
+	id := os.Getenv("MODAL_SANDBOX_ID") // Modal sets it
+	if id == "" {
+		return
+	}
+	err := l.persist(ctx, "record its Sandbox", func() error {
+		return l.run.WriteSupervisorSandbox(l.number, run.Sandbox{SandboxID: id, AppID: l.backend.app, Time: time.Now().UTC()})
+	})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		l.say("%v", err)
+	}
+	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
+}
+
+// prepare finds what every attempt's Sandbox is made of.
+func (l *life) prepare(ctx context.Context) error {
+	modal := l.run.Spec.Options.Modal
+	return l.persist(ctx, "find the image and the secrets", func() (err error) {
+		l.image, err = l.backend.client.image(ctx, l.backend.app, modal.Image, modal.Layers)
+		if err != nil {
+			return err
+		}
+		l.secrets = nil
+		for _, secret := range modal.Secrets {
+			id, err := l.backend.client.secret(ctx, l.backend.environment, secret)
+			if err != nil {
+				return err
+			}
+			l.secrets = append(l.secrets, id)
+		}
+		return nil
+	})
+}
+
+// succeed starts a successor.
+func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error {
+	next := s.Number + 1
+	err := l.persist(ctx, "claim a successor", func() error {
+		return l.run.ClaimSupervisor(next, run.SupervisorClaim{Fruitless: fruitless, HostSHA256: l.run.Spec.Options.Modal.HostSHA256})
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %w", errSuperseded, err)
+	}
+	if err == nil {
+		err = l.persist(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next) })
+	}
+	if err == nil {
+		err = l.persist(ctx, "record the successor", func() error {
+			return l.run.WriteSupervisorEnd(s.Number, run.SupervisorEnd{Cause: "its time was up", Successor: next})
+		})
+	}
+	if err != nil {
+		return err
+	}
+	l.say("supervisor %d takes over", next)
+	return errHandOver
+}
