@@ -23,33 +23,40 @@ func newAttach() *cobra.Command {
 		Short: "Watch a run as if it had been started here; Ctrl-C leaves it alone",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			watched, err := common.run(args[0])
+			on, watched, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			defer on.Close()
 			signals, release := catch(command.Context())
 			defer release()
-			view := newView(command.ErrOrStderr())
-			for event, err := range watched.Events(signals.stop, attached, true) {
-				if err != nil {
-					return err
-				}
-				view.show(event)
-			}
-			interrupted := signals.stop.Err() != nil
-			release()
-			view.end()
-			if live, err := watched.Live(); err != nil {
-				return err
-			} else if interrupted && live {
-				return exit.Errorf(exit.Signalled, "left run %s, which goes on", watched.ID).
-					Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", watched.ID, watched.ID)
-			}
-			return summarize(command, common, view, watched, endOf(watched))
+			return follow(command, common, signals, release, newView(command.ErrOrStderr()), watched)
 		},
 	}
 	common.add(command.Flags())
 	return command
+}
+
+// follow shows a run that somebody else lives until it has ended, or Ctrl-C.
+func follow(command *cobra.Command, common common, signals signals, release func(), view *view, watched *run.Run) error {
+	for event, err := range watched.Events(signals.stop, attached, true) {
+		if err != nil && signals.stop.Err() == nil {
+			return err
+		}
+		if err == nil {
+			view.show(event)
+		}
+	}
+	interrupted := signals.stop.Err() != nil
+	release()
+	view.end()
+	if live, err := watched.Live(); err != nil {
+		return err
+	} else if interrupted && live {
+		return exit.Errorf(exit.Signalled, "left run %s, which goes on", watched.ID).
+			Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", watched.ID, watched.ID)
+	}
+	return summarize(command, common, view, watched, endOf(watched))
 }
 
 func newLogs() *cobra.Command {
@@ -64,10 +71,11 @@ func newLogs() *cobra.Command {
 		Short: "Print what a run's worker did and what its plugin printed",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			logged, err := common.run(args[0])
+			on, logged, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			defer on.Close()
 			from, err := parseSince(since, time.Now())
 			if err != nil {
 				return err
@@ -132,10 +140,11 @@ func newWait() *cobra.Command {
 				first error
 			)
 			for _, id := range args {
-				waited, err := common.run(id)
+				on, waited, err := common.run(command.Context(), id)
 				if err != nil {
 					return err
 				}
+				defer on.Close()
 				if err := untilEnd(signals.stop, waited); err != nil {
 					return err
 				}
@@ -170,8 +179,11 @@ const endPolling = 100 * time.Millisecond
 func untilEnd(ctx context.Context, r *run.Run) error {
 	for {
 		live, err := r.Live()
-		if err != nil || !live {
+		if err != nil {
 			return err
+		}
+		if !live {
+			return r.Refresh(ctx)
 		}
 		select {
 		case <-time.After(endPolling):
@@ -207,10 +219,11 @@ func newStop() *cobra.Command {
 		Short: "Have a run save a checkpoint and end, and wait until it has",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			stopped, err := common.run(args[0])
+			on, stopped, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			defer on.Close()
 			signals, release := catch(command.Context())
 			defer release()
 			if err := stop(signals.stop, stopped, now); err != nil {
@@ -236,8 +249,11 @@ func newStop() *cobra.Command {
 func stop(ctx context.Context, r *run.Run, now bool) error {
 	for {
 		live, err := r.Live()
-		if err != nil || !live {
+		if err != nil {
 			return err
+		}
+		if !live {
+			return r.Refresh(ctx)
 		}
 		request, err := r.StopRequest()
 		if err != nil {

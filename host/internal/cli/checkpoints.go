@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
-	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -132,15 +131,11 @@ func newCheckpointsVerify() *cobra.Command {
 }
 
 func entriesOf(command *cobra.Command, common common, id string) ([]checkpoint.Entry, checkpoint.Store, error) {
-	registry, err := common.registry()
+	on, of, err := common.run(command.Context(), id) // closed with the process
 	if err != nil {
 		return nil, nil, err
 	}
-	of, err := registry.Get(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	store := dirstore.New(of.Checkpoints(), dirstore.Options{})
+	store := on.Checkpoints(command.Context(), of)
 	entries, err := store.List(command.Context())
 	if err == nil && len(entries) == 0 {
 		fmt.Fprintf(command.ErrOrStderr(), "run %s has no checkpoint\n", id)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
 )
 
 func newDoctor() *cobra.Command {
@@ -34,7 +35,7 @@ xla-cpu is 63 MB, cuda about 2.5 GB.`,
 					return err
 				}
 			}
-			registry, err := common.registry()
+			registry, err := run.Open(common.outputs)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/local"
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -20,6 +25,7 @@ type common struct {
 	format   string
 	backend  string
 	modalEnv string
+	volume   string
 }
 
 // Where runs and volumes are.
@@ -30,6 +36,13 @@ const (
 
 func (c *common) add(flags *pflag.FlagSet) {
 	c.addFormat(flags)
+	c.addBackend(flags)
+	c.addOutputs(flags)
+	flags.StringVar(&c.volume, "volume", run.DefaultModal().Volume, "with -b modal: name of the volume that holds runs and checkpoints")
+}
+
+// addOutputs adds where runs are on this machine.
+func (c *common) addOutputs(flags *pflag.FlagSet) {
 	flags.StringVar(&c.outputs, "outputs", "./outputs", "directory that holds runs and checkpoints")
 }
 
@@ -42,26 +55,63 @@ func (c *common) addFormat(flags *pflag.FlagSet) {
 // addBackend adds where to look.
 func (c *common) addBackend(flags *pflag.FlagSet) {
 	flags.StringVarP(&c.backend, "backend", "b", onThisMachine, "where it is: local (this machine) or modal")
-	flags.StringVar(&c.modalEnv, "modal-env", "", "environment of Modal's; the profile's if it is not given")
+	flags.StringVar(&c.modalEnv, "modal-env", "", "with -b modal: environment; by default the profile's")
 }
 
-// run checks the options and finds a run.
-func (c *common) run(id string) (*run.Run, error) {
-	registry, err := c.registry()
+// open checks the options and opens where the runs are. create makes on Modal what a first run needs.
+func (c *common) open(ctx context.Context, create bool) (backend.Backend, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.backend == onModal {
+		return modal.Open(ctx, modal.Options{Environment: c.modalEnv, Volume: c.volume, Create: create})
+	}
+	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	return registry.Get(id)
+	return local.OpenRuns(c.outputs, self)
 }
 
-// outputsText is what a command for a person to copy needs besides, to work on the same outputs; "" where it works on
-// them anyway.
-func outputsText(flags *pflag.FlagSet) string {
-	flag := flags.Lookup("outputs")
-	if flag == nil || !flag.Changed || flag.Annotations[variableOf] != nil {
-		return ""
+// run checks the options and finds a run. The caller closes the backend.
+func (c *common) run(ctx context.Context, id string) (backend.Backend, *run.Run, error) {
+	on, err := c.open(ctx, false)
+	if err != nil {
+		return nil, nil, err
 	}
-	return " --outputs " + shellText(flag.Value.String())
+	registry := on.Registry()
+	if err = run.CheckID(id); err == nil {
+		err = registry.Refresh(ctx, id)
+	}
+	var found *run.Run
+	if err == nil {
+		found, err = registry.Get(id)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, on.Close())
+	}
+	return on, found, nil
+}
+
+// outputsText is what a command for a person to copy needs besides, to work on the same runs; "" where it works on them
+// anyway.
+func outputsText(flags *pflag.FlagSet) (text string) {
+	on := flags.Lookup("backend")
+	for _, name := range []string{"backend", "outputs", "volume", "modal-env"} {
+		flag := flags.Lookup(name)
+		if flag == nil || !flag.Changed || flag.Annotations[variableOf] != nil {
+			continue
+		}
+		if elsewhere := on != nil && on.Value.String() == onModal; elsewhere && name == "outputs" || !elsewhere && name != "outputs" {
+			continue
+		}
+		if name == "backend" {
+			text += " -b " + flag.Value.String()
+		} else {
+			text += " --" + name + " " + shellText(flag.Value.String())
+		}
+	}
+	return text
 }
 
 func (c *common) check() error {
@@ -75,14 +125,6 @@ func (c *common) check() error {
 }
 
 func (c *common) json() bool { return c.format == "json" }
-
-// registry checks the options and opens the outputs.
-func (c *common) registry() (*run.Registry, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	return run.Open(c.outputs)
-}
 
 // notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
 var notFromEnvironment = map[string]bool{"help": true, "detach": true, "force": true, "install": true, "recursive": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "plugin": true}

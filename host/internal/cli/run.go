@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,10 +16,11 @@ import (
 
 func newRun() *cobra.Command {
 	var (
-		common  common
-		options runOptions
-		request launch.Request
-		detach  bool
+		common    common
+		options   runOptions
+		elsewhere modalOptions
+		request   launch.Request
+		detach    bool
 	)
 	command := &cobra.Command{
 		Use:   "run PLUGIN",
@@ -35,10 +37,16 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
   mtt-host run plugins/train -S steps=2000 -S hidden=256 --seed 1 --name wide`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			request.Plugin, request.Options = args[0], options.apply
-			return live(command, common, detach, func(ctx context.Context, registry *run.Registry) (*launch.Choice, error) {
-				request.Host = thisHost
-				spec, err := launch.Prepare(ctx, registry, request)
+			request.Plugin, request.Host = args[0], thisHost
+			return live(command, common, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
+				request.Bin = on.bin
+				request.Ready = func(ctx context.Context, spec *run.Spec) error { return on.send(ctx, view, spec) }
+				request.Options = func(o *run.Options) error { return errors.Join(options.apply(o), elsewhere.apply(o, on)) }
+				spec, err := launch.Prepare(ctx, request)
+				if err != nil {
+					return nil, err
+				}
+				registry, err := on.registry(ctx, "")
 				if err != nil {
 					return nil, err
 				}
@@ -49,6 +57,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	flags := command.Flags()
 	common.add(flags)
 	options.add(flags)
+	elsewhere.add(flags)
 	addDetach(flags, &detach)
 	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
@@ -60,10 +69,11 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 
 func newResume() *cobra.Command {
 	var (
-		common  common
-		options runOptions
-		other   string
-		detach  bool
+		common    common
+		options   runOptions
+		elsewhere modalOptions
+		other     string
+		detach    bool
 	)
 	command := &cobra.Command{
 		Use:   "resume RUN",
@@ -75,29 +85,38 @@ checkpoint, with the code that it began with.
 one that was left alone.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return live(command, common, detach, func(ctx context.Context, registry *run.Registry) (*launch.Choice, error) {
-				return launch.Resume(ctx, registry, args[0], other, options.apply)
+			return live(command, common, detach, func(ctx context.Context, _ *view, on place) (*launch.Choice, error) {
+				registry, err := on.registry(ctx, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return launch.Resume(ctx, registry, on.bin, args[0], other, func(o *run.Options) error {
+					return errors.Join(options.apply(o), elsewhere.apply(o, on))
+				})
 			})
 		},
 	}
 	flags := command.Flags()
 	common.add(flags)
 	options.add(flags)
+	elsewhere.add(flags)
 	addDetach(flags, &detach)
 	flags.StringVar(&other, "plugin", "", "go on with the code of this `plugin`")
 	return command
 }
 
-// live chooses a run, lives it until it has ended, or has a process of its own do so, and prints it.
-func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *run.Registry) (*launch.Choice, error)) error {
-	registry, err := common.registry()
-	if err != nil {
-		return err
-	}
+// live chooses a run, lives it until it has ended, or has it lived elsewhere, and prints it.
+func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *view, place) (*launch.Choice, error)) error {
 	signals, release := catch(command.Context())
 	defer release()
 	go thisHost() // beside the preparations
-	choice, err := choose(signals.stop, registry)
+	on, err := common.place(signals.stop)
+	if err != nil {
+		return err
+	}
+	defer on.close()
+	view := newView(command.ErrOrStderr())
+	choice, err := choose(signals.stop, view, on)
 	if signals.stop.Err() != nil {
 		if choice != nil {
 			choice.Run.Unlock()
@@ -108,17 +127,19 @@ func live(command *cobra.Command, common common, detach bool, choose func(contex
 		return err
 	}
 	defer choice.Run.Unlock()
-	view := newView(command.ErrOrStderr())
 	if choice.Note != "" {
 		view.say(choice.Note)
 	}
 	switch {
 	case choice.Finished:
-	case detach:
-		if err := detached(signals.stop, choice.Run); err != nil {
+	case detach, on.elsewhere():
+		if err := on.detach(signals.stop, view, choice.Run); err != nil {
 			return err
 		}
-		return announce(command, common, view, choice.Run)
+		if detach {
+			return announce(command, common, view, choice.Run)
+		}
+		return follow(command, common, signals, release, view, choice.Run)
 	default:
 		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Emit: view.show}, supervise.Here())
 	}

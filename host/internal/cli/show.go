@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,13 @@ func newList() *cobra.Command {
 		Short: "List the runs",
 		Args:  exactly(0),
 		RunE: func(command *cobra.Command, _ []string) error {
-			registry, err := common.registry()
+			on, err := common.open(command.Context(), false)
 			if err != nil {
+				return err
+			}
+			defer on.Close()
+			registry := on.Registry()
+			if err := registry.Refresh(command.Context(), ""); err != nil {
 				return err
 			}
 			runs, broken, err := registry.List()
@@ -68,14 +74,11 @@ func newShow() *cobra.Command {
 		Short: "Show a run with its attempts",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			registry, err := common.registry()
+			on, shown, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			shown, err := registry.Get(args[0])
-			if err != nil {
-				return err
-			}
+			defer on.Close()
 			info, err := shown.Info()
 			if err != nil {
 				return err
@@ -107,7 +110,15 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		{"created", info.Created.Local().Format(time.DateTime)},
 		{"plugin", shown.Spec.Plugin.Path},
 		{"digest", shown.Spec.Plugin.SHA256},
-		{"directory", info.Directory},
+		{"backend", info.Backend},
+	}
+	for _, row := range [][]string{
+		{"directory", info.Directory}, {"waiting", info.Waiting}, {"warning", info.Warning},
+		{"app", info.AppID}, {"dashboard", info.Dashboard}, {"sandboxes", strings.Join(info.SandboxIDs, " ")},
+	} {
+		if row[1] != "" {
+			rows = append(rows, row)
+		}
 	}
 	if info.Error != "" {
 		rows = append(rows, []string{"error", info.Error})

@@ -1,14 +1,19 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/scratch"
@@ -26,22 +31,26 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 		Example: "  mtt-host tb\n  mtt-host tb digits-20261123-5kq2vd -- --port 7000",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, args []string) error {
-			registry, err := common.registry()
+			on, err := common.open(command.Context(), false)
 			if err != nil {
 				return err
 			}
+			defer on.Close()
 			var flags []string
 			if n := command.ArgsLenAtDash(); n >= 0 {
 				args, flags = args[:n], args[n:]
-			}
-			shown, err := logdir(registry, args)
-			if err != nil {
-				return err
 			}
 			path, ok := tensorboard.Find()
 			if !ok {
 				return exit.Errorf(exit.NotFound, "there is no TensorBoard here").
 					Hint("Install it: pip install tensorboard\nOr name one in MTT_TENSORBOARD.")
+			}
+			if elsewhere, ok := on.(*modal.Backend); ok {
+				return watchMirror(command, elsewhere, path, args, flags)
+			}
+			shown, err := logdir(on.Registry(), args)
+			if err != nil {
+				return err
 			}
 			// In our place: then its signals, its output and its end are those of this command.
 			err = syscall.Exec(path, append([]string{path, "--logdir", shown}, flags...), os.Environ())
@@ -50,6 +59,46 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 	}
 	common.add(command.Flags())
 	return command
+}
+
+// mirrorEvery is how often what TensorBoard reads is brought up to date. It looks for more every five seconds itself.
+const mirrorEvery = 5 * time.Second
+
+// watchMirror starts TensorBoard on a copy of runs that are elsewhere, and keeps that up to date until it ends.
+func watchMirror(command *cobra.Command, on *modal.Backend, path string, ids, flags []string) error {
+	signals, release := catch(command.Context())
+	defer release()
+	if err := on.Mirror(signals.stop, ids); err != nil {
+		return err
+	}
+	shown, err := logdir(on.Registry(), ids)
+	if err != nil {
+		return err
+	}
+	board := exec.Command(path, append([]string{"--logdir", shown}, flags...)...)
+	board.Stdin, board.Stdout, board.Stderr = command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()
+	if err := board.Start(); err != nil {
+		return exit.Errorf(exit.NotFound, "cannot start %s: %w", path, err)
+	}
+	defer context.AfterFunc(signals.stop, func() { _ = board.Process.Signal(syscall.SIGTERM) })()
+	done := make(chan struct{})
+	go func() {
+		_ = board.Wait() // it says itself what is wrong
+		close(done)
+	}()
+	for {
+		select {
+		case <-time.After(mirrorEvery):
+			if err := on.Mirror(signals.stop, ids); err != nil && signals.stop.Err() == nil {
+				fmt.Fprintf(command.ErrOrStderr(), "warning: what TensorBoard shows is not up to date: %v\n", err)
+			}
+		case <-done:
+			if code := board.ProcessState.ExitCode(); code != 0 && signals.stop.Err() == nil {
+				return exit.Errorf(exit.Internal, "TensorBoard ended with exit code %d", code)
+			}
+			return nil
+		}
+	}
 }
 
 // logdir is a directory that holds the runs to show: that of all, or one of links, which the program in our place owns

@@ -26,6 +26,16 @@ var (
 	components = map[string]string{"xla-cpu": xlaCPU, "cuda": cuda}
 )
 
+// Requirements are the wheels of a component, each with its version and digests as pip reads them from a line.
+func Requirements(name string) (requirements []string) {
+	for line := range strings.Lines(strings.ReplaceAll(components[name], "\\\n", " ")) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			requirements = append(requirements, strings.Join(fields, " "))
+		}
+	}
+	return requirements
+}
+
 // Install has pip fetch the wheels of a component, check their digests, and unpack them into mtt's own site directory,
 // in the layout in which pip unpacks them anywhere else. What pip says goes to said.
 func Install(ctx context.Context, name string, said io.Writer) error {

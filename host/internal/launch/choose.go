@@ -44,10 +44,15 @@ func Choose(ctx context.Context, registry *run.Registry, spec *run.Spec, request
 			note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(otherCode))
 		}
 	}
-	return create(ctx, registry, spec, note)
+	return create(ctx, registry, spec, request.Ready, note)
 }
 
-func create(ctx context.Context, registry *run.Registry, spec *run.Spec, note string) (*Choice, error) {
+func create(ctx context.Context, registry *run.Registry, spec *run.Spec, ready func(context.Context, *run.Spec) error, note string) (*Choice, error) {
+	if ready != nil {
+		if err := ready(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
 	created, err := registry.Create(ctx, spec)
 	switch {
 	case errors.Is(err, fs.ErrExist):
@@ -64,7 +69,7 @@ func create(ctx context.Context, registry *run.Registry, spec *run.Spec, note st
 func chooseNamed(ctx context.Context, registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
 	there, err := registry.Get(request.Name)
 	if exit.Of(err) == exit.NotFound {
-		return create(ctx, registry, spec, "")
+		return create(ctx, registry, spec, request.Ready, "")
 	}
 	if err != nil {
 		return nil, err

@@ -24,10 +24,14 @@ type Request struct {
 	New        bool   // never go on with an earlier run
 	Options    func(*run.Options) error
 	Host       func() (run.Host, error) // who makes the run
+	// Bin makes, where it is missing, the directory that the plugin's executable is kept in, and returns it.
+	Bin func() (string, error)
+	// Ready, if it is not nil, is called before a new run is made: whoever finds one finds all that it needs.
+	Ready func(context.Context, *run.Spec) error
 }
 
 // Prepare makes the spec of the run that is asked for. Nothing but the plugin's executable is written.
-func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run.Spec, error) {
+func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	if request.Seed >= wire.MaxSeed {
 		return nil, exit.Errorf(exit.Usage, "--seed %d: want a number below 2^53, which every JSON reader keeps exact", request.Seed)
 	}
@@ -40,11 +44,11 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	if err := request.Options(&options); err != nil {
 		return nil, err
 	}
-	code, description, err := Install(ctx, registry, request.Plugin, options)
+	code, description, err := Install(ctx, request.Bin, request.Plugin, options)
 	if err != nil {
 		return nil, err
 	}
-	if options.Device != device.Auto { // one that is named is there, or nothing is begun; the attempt opens it
+	if options.Device != device.Auto && options.Modal == nil { // one that is named is there, or nothing is begun; the attempt opens it
 		if _, _, err := device.Choose(options.Device, description.Devices, options.Exact); err != nil {
 			return nil, err
 		}
@@ -73,16 +77,17 @@ func Prepare(ctx context.Context, registry *run.Registry, request Request) (*run
 	return spec, nil
 }
 
-// Install brings the plugin that a person names into the volume, and asks it what it is.
-func Install(ctx context.Context, registry *run.Registry, name string, options run.Options) (run.Plugin, *plugin.Description, error) {
+// Install brings the plugin that a person names into a directory of executables, and asks it what it is.
+func Install(ctx context.Context, bin func() (string, error), name string, options run.Options) (run.Plugin, *plugin.Description, error) {
 	source, err := plugin.Find(name)
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	if err := registry.Prepare(); err != nil {
+	dir, err := bin()
+	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	executable, err := plugin.Install(ctx, source, registry.Bin())
+	executable, err := plugin.Install(ctx, source, dir)
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}

@@ -11,7 +11,7 @@ import (
 
 // Resume readies a run, by its id, for its next attempt, with the options that the person sets anew. other, if it is
 // not empty, names a plugin whose code the run is to go on with.
-func Resume(ctx context.Context, registry *run.Registry, id, other string, options func(*run.Options) error) (*Choice, error) {
+func Resume(ctx context.Context, registry *run.Registry, bin func() (string, error), id, other string, options func(*run.Options) error) (*Choice, error) {
 	there, err := registry.Get(id)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func Resume(ctx context.Context, registry *run.Registry, id, other string, optio
 			return "", err
 		}
 		if other != "" {
-			if err := adopt(ctx, registry, &adopted, other); err != nil {
+			if err := adopt(ctx, bin, &adopted, other); err != nil {
 				return "", err
 			}
 		}
@@ -35,8 +35,8 @@ func Resume(ctx context.Context, registry *run.Registry, id, other string, optio
 }
 
 // adopt makes the run one of other code, if that is the same experiment and takes the same configuration.
-func adopt(ctx context.Context, registry *run.Registry, spec *run.Spec, name string) error {
-	code, description, err := Install(ctx, registry, name, spec.Options)
+func adopt(ctx context.Context, bin func() (string, error), spec *run.Spec, name string) error {
+	code, description, err := Install(ctx, bin, name, spec.Options)
 	if err != nil {
 		return err
 	}

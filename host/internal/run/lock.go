@@ -30,10 +30,7 @@ func (r *Run) Lock(ctx context.Context) error {
 	if err := r.registry.records.acquire(ctx, r); err != nil {
 		return err
 	}
-	var err error
-	if r.lock != nil {
-		err = r.sweep()
-	}
+	err := r.sweep()
 	if err == nil {
 		r.Spec, err = r.registry.spec(r.ID)
 	}
@@ -92,6 +89,9 @@ func (disk) acquire(ctx context.Context, r *Run) error {
 
 // sweep removes what a holder of the lock that was killed left half-written.
 func (r *Run) sweep() error {
+	if r.lock == nil { // the files are elsewhere
+		return nil
+	}
 	directories := []string{r.Dir()}
 	attempts := filepath.Join(r.Dir(), "attempts")
 	entries, err := os.ReadDir(attempts)

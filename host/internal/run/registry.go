@@ -49,6 +49,9 @@ func (r *Registry) Root() string { return r.root }
 // Bin is the directory of executables, each named by its SHA-256.
 func (r *Registry) Bin() string { return filepath.Join(r.root, "bin") }
 
+// PrepareBin is Prepare, and returns Bin.
+func (r *Registry) PrepareBin() (string, error) { return r.Bin(), r.Prepare() }
+
 // Prepare makes the directories that every run needs.
 func (r *Registry) Prepare() error {
 	for _, name := range []string{"runs", "checkpoints", "files", "bin"} {
@@ -66,21 +69,33 @@ func (r *Registry) Prepare() error {
 // Create makes a new run and returns it locked. fs.ErrExist: there is a run of that name.
 func (r *Registry) Create(ctx context.Context, spec *Spec) (*Run, error) {
 	run := r.run(spec.RunID)
-	for _, dir := range []string{run.Dir(), run.Checkpoints(), run.Files(), run.logDir(), filepath.Join(run.Dir(), "attempts")} {
-		if err := r.records.makeDir(dir); err != nil {
-			return nil, fmt.Errorf("cannot make run %s: %w", spec.RunID, err)
-		}
+	if err := run.MakeDirectories(); err != nil {
+		return nil, fmt.Errorf("cannot make run %s: %w", spec.RunID, err)
 	}
-	if err := r.records.acquire(ctx, run); err != nil {
-		return nil, err
+	err := r.records.acquire(ctx, run)
+	if err == nil {
+		err = run.sweep()
 	}
 	spec.Schema = "mtt.spec/v1"
-	if err := errors.Join(run.sweep(), r.create(run.specFile(), spec)); err != nil {
+	if err == nil {
+		err = r.create(run.specFile(), spec)
+	}
+	if err != nil {
 		run.Unlock()
 		return nil, err
 	}
 	run.Spec = spec
 	return run, nil
+}
+
+// MakeDirectories makes the directories of the run, where they are missing: a volume elsewhere may keep none that is empty.
+func (r *Run) MakeDirectories() error {
+	for _, dir := range []string{r.Dir(), r.Checkpoints(), r.Files(), r.logDir(), filepath.Join(r.Dir(), "attempts")} {
+		if err := r.registry.records.makeDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Get returns the run of that name.

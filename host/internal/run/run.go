@@ -87,6 +87,14 @@ func (r *Run) Adopt(spec *Spec) {
 	r.Spec, r.adopted = spec, true
 }
 
+// Adopted is what Adopt has given the run and Reopen has not written yet; nil for nothing.
+func (r *Run) Adopted() *Spec {
+	if !r.adopted {
+		return nil
+	}
+	return r.Spec
+}
+
 // Reopen readies the run for its next attempt: what it has adopted is written, a request to stop that was followed is
 // removed, and the result of a FAILED one moves to the attempt that failed.
 func (r *Run) Reopen() error {

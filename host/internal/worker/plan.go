@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
 	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -26,6 +28,8 @@ type plan struct {
 	device   device.Device
 	warnings []string // to be said once the attempt has a log
 	sync     *syncer
+
+	executable plugin.Executable
 }
 
 func (p *plan) finished() bool { return p.resume != nil && p.resume.Reason == checkpoint.Final }
@@ -90,6 +94,9 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 		return nil, exit.Errorf(exit.StillRunning, "attempt %d of run %s is not the one that is to live", n, w.Run.ID)
 	}
 	plan := &plan{attempts: attempts[:i], attempt: n, plugin: w.Run.Spec.Plugin.SHA256, sync: newSyncer(w.Sync)}
+	if err := w.Run.MakeDirectories(); err != nil {
+		return plan, outputs(err)
+	}
 	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{Sync: plan.sync.now})
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return plan, outputs(err)
@@ -110,7 +117,8 @@ func (w *Worker) ready(plan *plan) error {
 	if err := w.chooseDevice(plan); err != nil {
 		return err
 	}
-	return executable(w.Run).Verify()
+	plan.executable = plugin.Executable{Path: cmp.Or(w.Executable, w.Run.Executable()), Name: w.Run.Spec.Plugin.Path, SHA256: plan.plugin}
+	return plan.executable.Verify()
 }
 
 // Choose returns the checkpoint that the next attempt of a run goes on from, nil for step 0, and the bad ones that it

@@ -140,7 +140,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 	}
 	maps.Copy(environment, spec.Options.Env)
 	started, err := plugin.Start(ctx, plugin.Options{
-		Executable: executable(a.run),
+		Executable: plan.executable,
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
 		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
@@ -161,10 +161,6 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 	a.log.Write(eventlog.Event{Kind: eventlog.Started, Step: plan.step(), Message: a.beginning(plan)})
 	a.syncVolume(ctx)
 	return started, nil
-}
-
-func executable(r *run.Run) plugin.Executable {
-	return plugin.Executable{Path: r.Executable(), Name: r.Spec.Plugin.Path, SHA256: r.Spec.Plugin.SHA256}
 }
 
 func (a *attempt) beginning(plan *plan) string {

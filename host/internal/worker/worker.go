@@ -19,6 +19,8 @@ type Worker struct {
 	Emit    func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
 	// Sync makes what was written to the volume durable beyond this machine, where it is elsewhere. nil: it is here.
 	Sync func(context.Context) error
+	// Executable is where the plugin is, if it is not to be run from the volume.
+	Executable string
 }
 
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how

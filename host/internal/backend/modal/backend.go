@@ -19,6 +19,8 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
+var _ backend.Backend = (*Backend)(nil)
+
 // Options say where on Modal runs are.
 type Options struct {
 	Environment string // "": the profile's
@@ -117,8 +119,8 @@ func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, erro
 	return OpenVolume(ctx, b.environment, name)
 }
 
-// Outputs is the volume that the runs are on.
-func (b *Backend) Outputs() *Volume { return b.volume }
+// VolumeID is Modal's name of the volume that the runs are on, which no other volume ever has.
+func (b *Backend) VolumeID() string { return b.volume.id }
 
 // Close ends the connection.
 func (b *Backend) Close() error { return b.client.Close() }

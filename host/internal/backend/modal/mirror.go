@@ -171,7 +171,7 @@ func (m *mirror) prune(below string, entries []backend.Entry) error {
 			return err
 		}
 		relative, err := filepath.Rel(m.dir, name)
-		if err != nil || name == root && below == "runs" || there[filepath.ToSlash(relative)] {
+		if err != nil || name == root && (len(entries) > 0 || below == "runs") || there[filepath.ToSlash(relative)] {
 			return err
 		}
 		if entry.IsDir() {

@@ -22,7 +22,7 @@ import (
 type Upload struct {
 	SHA256 string
 	Path   string // on this machine
-	Size   int64
+	Size   int64  // in bytes; 0 if it is not here
 }
 
 // Missing returns those executables that the volume does not have, whole.
@@ -32,7 +32,7 @@ func (b *Backend) Missing(ctx context.Context, uploads []Upload) (missing []Uplo
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, b.final(err)
 		}
-		if err != nil || entry.Size != upload.Size {
+		if err != nil || upload.Size > 0 && entry.Size != upload.Size {
 			missing = append(missing, upload)
 		}
 	}
@@ -67,7 +67,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	if len(supervisors) > 0 {
 		n = supervisors[len(supervisors)-1].Number + 1
 	}
-	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Spec, HostSHA256: r.Spec.Options.Modal.HostSHA256})
+	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256})
 	if errors.Is(err, fs.ErrExist) {
 		return exit.Errorf(exit.StillRunning, "run %s was started by another command just now", r.ID).
 			Hint("Look at it: mtt-host show %s", r.ID)

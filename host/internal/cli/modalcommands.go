@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
+	"github.com/mtt-project/mtt/host/internal/worker"
+)
+
+// newWork is the command that a Sandbox with an attempt runs.
+func newWork() *cobra.Command {
+	var (
+		outputs string
+		attempt int
+		limit   time.Duration
+	)
+	command := &cobra.Command{
+		Use:    "work RUN",
+		Short:  "Live an attempt that a supervisor on Modal has claimed",
+		Hidden: true,
+		Args:   exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			there, err := run.OpenMount(outputs).Get(args[0])
+			if err != nil {
+				return err
+			}
+			now, stop, release := told(command.Context(), command.InOrStdin(), limit)
+			defer release()
+			// No file of the volume may be open while it is synced, not even one that is executed.
+			dir, err := scratch.New()
+			if err != nil {
+				return err
+			}
+			defer dir.Close()
+			executable := filepath.Join(dir.Path, "plugin")
+			if err := copyExecutable(there.Executable(), executable); err != nil {
+				return err
+			}
+			events := newUnblocked(command.OutOrStdout())
+			defer events.flush()
+			encoder := json.NewEncoder(events)
+			outcome, err := (&worker.Worker{
+				Run: there, Version: version, Executable: executable,
+				Emit: func(event eventlog.Event) { _ = encoder.Encode(event) },
+				Sync: func(context.Context) error { return syncMount(outputs) },
+			}).Claimed(now, stop, attempt)
+			if err == nil {
+				err = outcome.Err
+			}
+			return err
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&outputs, "outputs", "", "where the volume is mounted")
+	flags.IntVar(&attempt, "attempt", 0, "number of the attempt")
+	flags.DurationVar(&limit, "limit", run.SandboxLimit, "save and make room for the next attempt after so long")
+	return command
+}
+
+// told returns contexts as a Worker wants them. Its supervisor asks for the end on stdin. A signal is Modal's, which wants
+// the machine back, and so is the end of the time that a Sandbox has: the run goes on elsewhere.
+func told(ctx context.Context, stdin io.Reader, limit time.Duration) (now, stop context.Context, release func()) {
+	now, end := context.WithCancel(ctx)
+	stop, ask := context.WithCancelCause(now)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scanner := bufio.NewScanner(stdin); scanner.Scan(); {
+			select {
+			case lines <- scanner.Text():
+			case <-now.Done():
+				return
+			}
+		}
+	}()
+	go func() {
+		lines, late := lines, time.After(limit)
+		for {
+			select {
+			case <-signals:
+				ask(exit.Errorf(exit.Interrupted, "Modal takes the machine back"))
+			case <-late:
+				ask(exit.Errorf(exit.Interrupted, "the time of its Sandbox is up"))
+			case line, open := <-lines:
+				switch {
+				case !open:
+					lines = nil // nobody will ask this way
+				case line == modal.StopLine:
+					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+				case line == modal.NowLine:
+					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+					end()
+				}
+			case <-now.Done():
+				signal.Stop(signals)
+				return
+			}
+		}
+	}()
+	return now, stop, end
+}
+
+// syncMount commits a volume of Modal's: that is what a sync of its mount point does.
+func syncMount(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func copyExecutable(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return exit.Errorf(exit.NotFound, "the run's plugin is not on the volume: %w", err)
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+// newSuperviseModal is the command that the Sandbox of a supervisor runs.
+func newSuperviseModal() *cobra.Command {
+	var s modal.Supervision
+	command := &cobra.Command{
+		Use:    "supervise-modal RUN",
+		Short:  "Live a run on Modal",
+		Hidden: true,
+		Args:   exactly(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			s.Run, s.Version = args[0], version
+			out := newUnblocked(command.OutOrStdout())
+			defer out.flush()
+			s.Say = func(format string, args ...any) {
+				fmt.Fprintln(out, time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
+			}
+			return modal.Supervise(command.Context(), s)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&s.Environment, "modal-env", "", "environment")
+	flags.StringVar(&s.VolumeID, "volume-id", "", "id of the volume")
+	flags.IntVar(&s.Number, "number", 0, "number of the supervisor")
+	flags.DurationVar(&s.Limit, "limit", run.SandboxLimit, "hand over after so long")
+	return command
+}

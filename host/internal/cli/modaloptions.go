@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
+	"github.com/mtt-project/mtt/host/internal/device"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// modalOptions are the flags of `run` and `resume` about what a run is lived on at Modal.
+type modalOptions struct {
+	flags           *pflag.FlagSet
+	gpu             []string
+	cpu             float64
+	memory          string
+	image           string
+	apt             []string
+	secrets         []string
+	attemptLimit    time.Duration
+	supervisorLimit time.Duration
+}
+
+// ofModal are the flags that mean something on Modal only.
+var ofModal = []string{"gpu", "cpu", "memory", "image", "apt", "secret", "attempt-limit", "supervisor-limit"}
+
+func (o *modalOptions) add(flags *pflag.FlagSet) {
+	o.flags = flags
+	defaults := run.DefaultModal()
+	flags.StringSliceVar(&o.gpu, "gpu", nil, "with -b modal: GPUs in order of preference, such as H100,A100-80GB or H100:2")
+	flags.Float64Var(&o.cpu, "cpu", 0, "with -b modal: `cores`; 0 is Modal's default")
+	flags.StringVar(&o.memory, "memory", "", "with -b modal: `size`, such as 16GiB")
+	flags.StringVar(&o.image, "image", defaults.Image, "with -b modal: image to run in")
+	flags.StringSliceVar(&o.apt, "apt", nil, "with -b modal: Debian `packages` to add to the image")
+	flags.StringArrayVar(&o.secrets, "secret", nil, "with -b modal: `NAME=KEY,...` of a Modal Secret whose keys the plugin gets; may be given again")
+	flags.DurationVar(&o.attemptLimit, "attempt-limit", time.Duration(defaults.AttemptLimit), "with -b modal: an attempt saves and makes room for the next one after so long")
+	flags.DurationVar(&o.supervisorLimit, "supervisor-limit", time.Duration(defaults.SupervisorLimit), "with -b modal: a supervisor hands over after so long")
+	_ = flags.MarkHidden("attempt-limit")
+	_ = flags.MarkHidden("supervisor-limit")
+}
+
+// apply sets what the person gave, and on Modal what a run needs there besides.
+func (o *modalOptions) apply(options *run.Options, on place) error {
+	if !on.elsewhere() {
+		for _, name := range ofModal {
+			if o.flags.Changed(name) && o.flags.Lookup(name).Annotations[variableOf] == nil {
+				return exit.Errorf(exit.Usage, "%s: this is for runs on Modal", given(o.flags, name)).Hint("Add -b modal.")
+			}
+		}
+		return nil
+	}
+	if options.Modal == nil {
+		fresh := run.DefaultModal()
+		fresh.Volume = o.flags.Lookup("volume").Value.String()
+		fresh.Environment = o.flags.Lookup("modal-env").Value.String()
+		host, err := on.host()
+		if err != nil {
+			return err
+		}
+		fresh.HostSHA256 = host.SHA256
+		opened, err := on.on()
+		if err != nil {
+			return err
+		}
+		fresh.VolumeID = opened.(*modal.Backend).VolumeID()
+		options.Modal = &fresh
+	}
+	m := *options.Modal
+	options.Modal = &m // that of a run is not to be changed before it is adopted
+	if o.flags.Changed("gpu") {
+		m.GPU = o.gpu
+		for _, gpu := range o.gpu {
+			if err := modal.CheckGPU(gpu); err != nil {
+				return err
+			}
+		}
+	}
+	if len(m.GPU) > 0 && !o.flags.Changed("device") && options.Device == device.Auto {
+		options.Device = device.CUDA // so that nobody pays for a GPU that is not used
+	}
+	if o.flags.Changed("cpu") {
+		if m.CPU = o.cpu; o.cpu < 0 {
+			return exit.Errorf(exit.Usage, "%s: want 0 or more cores", given(o.flags, "cpu"))
+		}
+	}
+	if o.flags.Changed("memory") {
+		mebibytes, err := parseMemory(o.memory)
+		if err != nil {
+			return exit.Errorf(exit.Usage, "%s: %w", given(o.flags, "memory"), err)
+		}
+		m.MemoryMiB = mebibytes
+	}
+	if o.flags.Changed("image") {
+		m.Image = o.image
+	}
+	for _, name := range o.apt {
+		if err := modal.CheckPackage(name); err != nil {
+			return err
+		}
+	}
+	if o.flags.Changed("gpu") || o.flags.Changed("apt") || o.flags.Changed("image") || len(m.Layers) == 0 {
+		m.Layers = modal.Layers(len(m.GPU) > 0, o.apt)
+	}
+	for name, to := range map[string]*run.Duration{"attempt-limit": &m.AttemptLimit, "supervisor-limit": &m.SupervisorLimit} {
+		if !o.flags.Changed(name) {
+			continue
+		}
+		limit, err := o.flags.GetDuration(name)
+		if err != nil {
+			return err
+		}
+		if limit < time.Second || limit > run.SandboxLimit {
+			return exit.Errorf(exit.Usage, "%s: want a second to %s", given(o.flags, name), run.SandboxLimit)
+		}
+		*to = run.Duration(limit)
+	}
+	return o.applySecrets(&m)
+}
+
+func (o *modalOptions) applySecrets(m *run.Modal) error {
+	if !o.flags.Changed("secret") {
+		return nil
+	}
+	m.Secrets = nil
+	for _, text := range o.secrets {
+		name, keys, ok := strings.Cut(text, "=")
+		secret := run.Secret{Name: name, Keys: strings.Split(keys, ",")}
+		if !ok || name == "" || slices.Contains(secret.Keys, "") {
+			return exit.Errorf(exit.Usage, "--secret %s: want NAME=KEY, or NAME=KEY,KEY", text)
+		}
+		for _, key := range secret.Keys {
+			if strings.HasPrefix(key, "MODAL_") {
+				return exit.Errorf(exit.Usage, "--secret %s: a plugin gets no credentials of Modal's", text)
+			}
+		}
+		m.Secrets = append(m.Secrets, secret)
+	}
+	return nil
+}
+
+// parseMemory reads a size such as 16GiB as mebibytes.
+func parseMemory(text string) (int, error) {
+	for suffix, unit := range map[string]float64{"GiB": 1024, "MiB": 1, "GB": 1e9 / (1 << 20), "MB": 1e6 / (1 << 20)} {
+		number, ok := strings.CutSuffix(text, suffix)
+		if !ok {
+			continue
+		}
+		if n, err := strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil && n > 0 {
+			return max(1, int(n*unit)), nil
+		}
+	}
+	return 0, fmt.Errorf("want a size such as 16GiB or 512MiB")
+}

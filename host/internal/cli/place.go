@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
+	"github.com/mtt-project/mtt/host/internal/digest"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
+)
+
+// place is where a run is to be lived.
+type place struct {
+	on func() (backend.Backend, error) // opened when it is first called
+	// bin makes and returns the directory that executables are kept in before they go to the volume, or on it.
+	bin func() (string, error)
+	// host is the mtt-host that lives runs on Modal.
+	host  func() (modal.Upload, error)
+	modal bool
+}
+
+// place opens where runs are lived. On Modal that takes a while, and is done beside the preparations.
+func (c *common) place(ctx context.Context) (place, error) {
+	if c.backend != onModal {
+		on, err := c.open(ctx, true)
+		if err != nil {
+			return place{}, err
+		}
+		return place{on: func() (backend.Backend, error) { return on, nil }, bin: on.Registry().PrepareBin}, nil
+	}
+	if err := c.check(); err != nil {
+		return place{}, err
+	}
+	p := place{
+		modal: true,
+		on:    sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, true) }),
+		bin:   stage,
+		host:  sync.OnceValues(hostForModal),
+	}
+	go p.on()   //nolint:errcheck // whoever needs it gets the error
+	go p.host() //nolint:errcheck
+	return p, nil
+}
+
+func (p place) elsewhere() bool { return p.modal }
+
+func (p place) close() {
+	if on, err := p.on(); err == nil {
+		on.Close()
+	}
+}
+
+// registry returns the runs, of which what is read of one, or of all for "", is up to date.
+func (p place) registry(ctx context.Context, id string) (*run.Registry, error) {
+	on, err := p.on()
+	if err != nil {
+		return nil, err
+	}
+	return on.Registry(), on.Registry().Refresh(ctx, id)
+}
+
+// detach has the run lived by a supervisor.
+func (p place) detach(ctx context.Context, view *view, r *run.Run) error {
+	on, err := p.on()
+	if err != nil {
+		return err
+	}
+	if err := p.send(ctx, view, r.Spec); err != nil {
+		return err
+	}
+	return on.Detach(ctx, r)
+}
+
+// send brings the executables of a run to the volume, those that it does not have. How much that is is said first.
+func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
+	on, err := p.on()
+	if err != nil {
+		return err
+	}
+	elsewhere, ok := on.(*modal.Backend)
+	if !ok {
+		return nil
+	}
+	bin, err := p.bin()
+	if err != nil {
+		return err
+	}
+	var uploads []modal.Upload
+	for _, sum := range []string{spec.Plugin.SHA256, spec.Options.Modal.HostSHA256} {
+		uploads = append(uploads, modal.Upload{SHA256: sum, Path: filepath.Join(bin, sum)})
+	}
+	if host, err := p.host(); err == nil && host.SHA256 == uploads[1].SHA256 {
+		uploads[1] = host
+	}
+	for i, upload := range uploads {
+		if info, err := os.Stat(upload.Path); err == nil {
+			uploads[i].Size = info.Size()
+		}
+	}
+	missing, err := elsewhere.Missing(ctx, uploads)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var bytes int64
+	for i, upload := range missing {
+		info, err := os.Stat(upload.Path)
+		if errors.Is(err, os.ErrNotExist) {
+			if upload.SHA256 == spec.Options.Modal.HostSHA256 {
+				return exit.Errorf(exit.NotFound, "the mtt-host that began run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
+					Hint("Use the mtt-host that began it, or start another run: mtt-host run PLUGIN --new")
+			}
+			return exit.Errorf(exit.NotFound, "the plugin of run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
+				Hint("Go on with code that is here: mtt-host resume %s --plugin PLUGIN", spec.RunID)
+		}
+		if err != nil {
+			return err
+		}
+		missing[i].Size = info.Size()
+		bytes += info.Size()
+	}
+	view.say(fmt.Sprintf("sending %s to volume %s", sizeText(uint64(bytes)), spec.Options.Modal.Volume))
+	return elsewhere.Send(ctx, missing, nil)
+}
+
+// stage makes the directory in which executables are before they go to a volume.
+func stage() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", exit.Errorf(exit.Usage, "there is no cache directory: %w", err)
+	}
+	dir := filepath.Join(cache, "mtt", "bin")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// forModal is the name of the mtt-host for Modal's machines, beside this one where that is for others.
+const forModal = "mtt-host-linux-amd64"
+
+// hostForModal finds the mtt-host that lives runs on Modal: this one, or the one that ships with it.
+func hostForModal() (modal.Upload, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return modal.Upload{}, err
+	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		path = filepath.Join(filepath.Dir(path), forModal)
+	}
+	sum, err := digest.File(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return modal.Upload{}, exit.Errorf(exit.NotFound, "the mtt-host for Modal's machines is not there: %w", err).
+			Hint("Build it: make build")
+	}
+	return modal.Upload{SHA256: sum, Path: path}, err
+}
