@@ -159,6 +159,9 @@ func (v *view) summary(info *run.Info, outputs string) {
 		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + outputs},
 		{"curves", "tensorboard --logdir " + shellText(info.Directory)},
 	}
+	if info.Directory == "" { // it is elsewhere
+		lines[0], lines[3][1] = [2]string{"dashboard", info.Dashboard}, "mtt-host tb "+info.RunID+outputs
+	}
 	if info.State == run.Stopped || info.State == run.Interrupted || info.State == run.Failed {
 		lines = append(lines, [2]string{"go on", "mtt-host resume " + info.RunID + outputs})
 	}

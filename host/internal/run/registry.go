@@ -17,6 +17,7 @@ import (
 
 // Registry is the tree of an outputs volume.
 type Registry struct {
+	name    string // for people
 	root    string // absolute
 	records records
 }
@@ -35,11 +36,11 @@ func Open(outputs string) (*Registry, error) {
 	case !info.IsDir():
 		return nil, exit.Errorf(exit.Usage, "outputs %s: this is not a directory", root).Hint(otherOutputs)
 	}
-	return &Registry{root: root, records: disk{}}, nil
+	return &Registry{name: root, root: root, records: disk{}}, nil
 }
 
 // OpenMount returns the registry of a volume that is mounted here, for the worker of an attempt that was claimed elsewhere.
-func OpenMount(root string) *Registry { return &Registry{root: root, records: mount{}} }
+func OpenMount(root string) *Registry { return &Registry{name: root, root: root, records: mount{}} }
 
 const otherOutputs = "Name another directory with --outputs DIR or MTT_OUTPUTS."
 
@@ -119,7 +120,7 @@ func (r *Registry) spec(id string) (*Spec, error) {
 		if attempts, attemptsErr := r.run(id).Attempts(); attemptsErr != nil || len(attempts) > 0 {
 			return nil, damaged(file, errors.New("it is gone, and the run has attempts"))
 		}
-		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.root).
+		return nil, exit.Errorf(exit.NotFound, "no run %s in %s", id, r.name).
 			Hint("See which there are: mtt-host ls")
 	}
 	if err != nil {

@@ -30,9 +30,9 @@ type Remote interface {
 	Complete(r *Run, info *Info, attempts []Attempt) error
 }
 
-// OpenRemote returns the registry of a remote volume. ctx ends whatever its runs ask the volume for.
-func OpenRemote(ctx context.Context, mirror string, volume Remote) *Registry {
-	return &Registry{root: mirror, records: remote{ctx, mirror, volume}}
+// OpenRemote returns the registry of a remote volume, which people know by its name. ctx ends whatever its runs ask the volume for.
+func OpenRemote(ctx context.Context, name, mirror string, volume Remote) *Registry {
+	return &Registry{name: name, root: mirror, records: remote{ctx, mirror, volume}}
 }
 
 // remote is records on a volume elsewhere.

@@ -111,7 +111,7 @@ func (c *Client) makeVolume(ctx context.Context, environment, name string) error
 
 // Registry is that of backend.Backend.
 func (b *Backend) Registry() *run.Registry {
-	return run.OpenRemote(b.ctx, b.mirror.dir, b)
+	return run.OpenRemote(b.ctx, "volume "+b.volume.name, b.mirror.dir, b)
 }
 
 // Volume is that of backend.Backend.

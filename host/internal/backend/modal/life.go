@@ -252,9 +252,11 @@ func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.
 		}
 	}
 	outcome := worker.Outcome{Attempt: attempt.Number, Step: max(attempt.Claim.ResumedStep, l.run.LastProgress(attempt.Number).Step)}
-	if outcome.Progressed, err = l.progressed(ctx, attempt); err != nil {
+	saved, err := l.saved(ctx, attempt)
+	if err != nil {
 		return worker.Outcome{}, err
 	}
+	outcome.Step, outcome.Progressed = max(outcome.Step, saved), saved > attempt.Claim.ResumedStep
 	final, err := l.run.Result()
 	switch {
 	case err != nil:
@@ -310,18 +312,18 @@ func because(result *pb.GenericResult) string {
 	return ": " + result.GetException()
 }
 
-// progressed says whether an attempt has left a checkpoint newer than the one it began with.
-func (l *life) progressed(ctx context.Context, attempt run.Attempt) (progressed bool, err error) {
+// saved is the newest step of which an attempt has left a checkpoint; 0 for none.
+func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, err error) {
 	err = l.persist(ctx, "list checkpoints", func() error {
 		entries, err := l.store.List(ctx)
 		for _, entry := range entries {
-			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number && m.Step > attempt.Claim.ResumedStep {
-				progressed = true
+			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number {
+				step = max(step, m.Step)
 			}
 		}
 		return err
 	})
-	return progressed, err
+	return step, err
 }
 
 // end records how an attempt ended that could not do so itself.
