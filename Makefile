@@ -11,9 +11,12 @@ export GOTOOLCHAIN ?= local
 
 .PHONY: build run test lint generate soak bench bench-gpu bench-binaries clean
 
-## build: bin/mtt-host, bin/plugins/<name> and bin/modal-fake
+## build: bin/mtt-host, bin/plugins/<name> and bin/modal-fake; elsewhere than on linux/amd64 also the mtt-host for Modal
 build:
 	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/ ./cmd/mtt-host ./cmd/modal-fake
+ifneq ($(shell go env GOOS)/$(shell go env GOARCH),linux/amd64)
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/mtt-host-linux-amd64 ./cmd/mtt-host
+endif
 	@for plugin in $(filter-out faulty,$(PLUGINS)); do \
 		go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/plugins/$$plugin ./$$plugin || exit 1; \
 	done

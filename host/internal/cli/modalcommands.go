@@ -161,6 +161,7 @@ func newSuperviseModal() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&s.Environment, "modal-env", "", "environment")
+	flags.StringVar(&s.Volume, "volume", "", "name of the volume")
 	flags.StringVar(&s.VolumeID, "volume-id", "", "id of the volume")
 	flags.IntVar(&s.Number, "number", 0, "number of the supervisor")
 	flags.DurationVar(&s.Limit, "limit", run.SandboxLimit, "hand over after so long")

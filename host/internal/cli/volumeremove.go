@@ -2,11 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
+	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -30,7 +31,7 @@ What a live run uses is not removed.`,
 		Args: exactly(2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
-				release, err := options.guard(ctx, args[0], args[1])
+				release, err := guard(ctx, volume, args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -48,14 +49,22 @@ What a live run uses is not removed.`,
 	return command
 }
 
-// guard refuses to remove what a live run uses, and keeps runs from coming to life until release.
-func (o *volumeOptions) guard(ctx context.Context, name, path string) (release func(), err error) {
+// guard refuses to remove what a live run uses. On this machine, it also keeps runs from coming to life until release.
+func guard(ctx context.Context, volume backend.Volume, name, path string) (release func(), err error) {
 	clean, err := backend.Clean(path)
 	if err != nil {
 		return nil, err
 	}
-	if o.backend == onModal {
-		return nil, errors.New("mtt-host volume rm -b modal is not there yet")
+	if elsewhere, ok := volume.(*modal.Volume); ok {
+		live, err := elsewhere.LiveRuns(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if using := run.Users(clean, live); len(using) > 0 {
+			return nil, exit.Errorf(exit.StillRunning, "run %s is still running, and uses %s", using[0], clean).
+				Hint("Stop it first: mtt-host stop %s", using[0])
+		}
+		return func() {}, nil
 	}
 	registry, err := run.Open(name)
 	if err != nil {

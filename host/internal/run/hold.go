@@ -29,7 +29,7 @@ func (r *Registry) Hold(ctx context.Context, path string) (release func(), err e
 			run.Unlock()
 		}
 	}
-	for _, id := range users(path, all) {
+	for _, id := range Users(path, all) {
 		run := r.run(id)
 		switch err := r.records.acquire(ctx, run); {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
@@ -43,8 +43,8 @@ func (r *Registry) Hold(ctx context.Context, path string) (release func(), err e
 	return release, nil
 }
 
-// users returns which of the runs of a volume use a clean path of it.
-func users(path string, runs []string) []string {
+// Users returns which of the runs of a volume use a clean path of it.
+func Users(path string, runs []string) []string {
 	top, rest, _ := strings.Cut(path, "/")
 	id, _, _ := strings.Cut(rest, "/")
 	switch top {

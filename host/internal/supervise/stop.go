@@ -8,30 +8,28 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-// requests returns contexts that are also cancelled when stop.json asks for it. release ends the looking.
-func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ context.Context, release func()) {
+// requests returns contexts that are also cancelled when stop.json asks for it. release ends the looking. old is a request
+// of the run's earlier life, which means nothing; nil for none.
+func requests(ctx, stop context.Context, r *run.Run, old *run.StopRequest, poll time.Duration) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for ticker := time.NewTicker(poll); ; {
+		for {
+			if r.Refresh(ctx) == nil {
+				request, err := r.StopRequest()
+				if err == nil && request != nil && !request.Followed && (old == nil || !request.Time.Equal(old.Time)) {
+					ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
+					if request.Now {
+						now()
+					}
+				}
+			}
 			select {
-			case <-ticker.C:
+			case <-time.After(poll):
 			case <-ctx.Done():
-				ticker.Stop()
 				return
-			}
-			if r.Refresh(ctx) != nil {
-				continue
-			}
-			request, err := r.StopRequest()
-			if err != nil || request == nil || request.Followed {
-				continue
-			}
-			ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
-			if request.Now {
-				now()
 			}
 		}
 	}()

@@ -33,6 +33,8 @@ type Options struct {
 	Recover bool
 	// Fruitless is how many have until now. It is kept up to date.
 	Fruitless *int
+	// Reopened says that a request to stop that is there is for this life, and not one that an earlier one has followed.
+	Reopened bool
 	// Poll is how often it is looked whether somebody has asked for the end.
 	Poll time.Duration
 }
@@ -49,7 +51,14 @@ const fruitlessMost = 3
 //
 // The contexts are those of Worker.Attempt; a request in stop.json is as good as either.
 func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (worker.Outcome, error) {
-	ctx, stop, release := requests(ctx, stop, r, options.Poll)
+	old, err := r.StopRequest()
+	if err != nil {
+		return worker.Outcome{}, err
+	}
+	if options.Reopened {
+		old = nil
+	}
+	ctx, stop, release := requests(ctx, stop, r, old, options.Poll)
 	defer release()
 	allowed := r.Spec.Options.Retries
 	delay := firstDelay

@@ -54,7 +54,7 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 			client.Close()
 		}
 	}()
-	if b.app, b.environment, err = client.findApp(ctx, options.Create); err != nil {
+	if b.app, b.environment, err = client.findApp(ctx, appOf(options.Volume), options.Create); err != nil {
 		return nil, err
 	}
 	if options.Create {
@@ -78,10 +78,10 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 }
 
 // findApp returns the app, and the environment that it is in.
-func (c *Client) findApp(ctx context.Context, create bool) (id, environment string, err error) {
+func (c *Client) findApp(ctx context.Context, name string, create bool) (id, environment string, err error) {
 	_, err = c.do(ctx, "AppGetOrCreate", func(ctx context.Context, _ pb.ModalClientClient) error {
 		var found lookup
-		app, err := c.connection().sdk.Apps.FromName(context.WithValue(ctx, lookupKey{}, &found), appName, &modal.AppFromNameParams{CreateIfMissing: create})
+		app, err := c.connection().sdk.Apps.FromName(context.WithValue(ctx, lookupKey{}, &found), name, &modal.AppFromNameParams{CreateIfMissing: create})
 		environment = found.environment
 		if _, missing := errors.AsType[modal.NotFoundError](err); missing {
 			return nil
@@ -198,17 +198,22 @@ func (b *Backend) explain(err error) error {
 	return err
 }
 
-// Asked is that of run.Remote. A supervisor finds the request by itself; where there is none, the worker is told.
+// Asked is that of run.Remote. The supervisor finds the request by itself, and sees to it; but the worker that lives can
+// be told at once, and is to be told where there is no supervisor.
 func (b *Backend) Asked(ctx context.Context, id string, request run.StopRequest) error {
-	live, supervised, err := b.Live(ctx, id)
-	if err != nil || supervised || !live {
-		return err
+	if request.Followed {
+		return nil
 	}
-	sandbox, err := b.client.named(ctx, b.environment, appName, workerName(id))
+	sandbox, err := b.worker(ctx, id)
 	if err != nil || sandbox == "" {
 		return err
 	}
 	return b.client.askToStop(ctx, sandbox, request.Now)
+}
+
+// worker returns the Sandbox of a run's worker that lives; "" for none.
+func (b *Backend) worker(ctx context.Context, run string) (id string, err error) {
+	return b.client.named(ctx, b.environment, appOf(b.volume.name), workerName(run))
 }
 
 // askToStop tells the worker in a Sandbox to stop. The pieces have fixed numbers, so that whoever asks again says nothing
@@ -263,7 +268,7 @@ func (b *Backend) Complete(r *run.Run, info *run.Info, attempts []run.Attempt) e
 	switch {
 	case live && !supervised:
 		info.Warning = "its supervisor has left" + b.whyLeft(last) + ": the attempt goes on, but no other would follow; start a supervisor: mtt-host resume " + r.ID
-	case !live && last.End != nil && last.End.Code != exit.OK && info.State == run.Interrupted:
+	case !live && last.End != nil && last.End.Code != exit.OK && info.State != run.Succeeded && info.State != run.Failed:
 		info.ExitCode, info.Error = &last.End.Code, last.End.Cause
 	}
 	return nil

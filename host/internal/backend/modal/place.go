@@ -88,7 +88,7 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 	err = l.persist(ctx, "make a Sandbox", func() error {
 		id, err = l.backend.client.create(ctx, l.backend.app, d)
 		if isCode(err, codes.AlreadyExists) {
-			id, err = l.backend.client.named(ctx, l.backend.environment, appName, d.name)
+			id, err = l.backend.worker(ctx, l.run.ID)
 			if id == "" && err == nil { // it has just ended
 				id, err = l.backend.client.create(ctx, l.backend.app, d)
 			}
@@ -105,7 +105,7 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 // find returns the Sandbox of the run's worker that lives; "" for none.
 func (l *life) find(ctx context.Context) (id string, err error) {
 	err = l.persist(ctx, "find a Sandbox", func() error {
-		id, err = l.backend.client.named(ctx, l.backend.environment, appName, workerName(l.run.ID))
+		id, err = l.backend.worker(ctx, l.run.ID)
 		return err
 	})
 	return id, err

@@ -179,8 +179,8 @@ func isCode(err error, of ...codes.Code) bool {
 	return failed != nil && slices.Contains(of, failed.code)
 }
 
-// appName is the app of all of mtt's Sandboxes in an environment.
-const appName = "mtt"
+// appOf is the name of the app of all Sandboxes whose runs are on a volume: names of runs are a volume's own.
+func appOf(volume string) string { return "mtt-" + volume }
 
 // workerName and supervisorName are names of Sandboxes.
 func workerName(run string) string { return "mtt-" + run }

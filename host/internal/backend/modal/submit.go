@@ -111,7 +111,7 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int) error 
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
 		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
-			"--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
+			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
 	})
 	if isCode(err, codes.AlreadyExists) { // the answer to the first try was lost: the claim makes it ours
 		return nil

@@ -16,7 +16,8 @@ import (
 // Supervision is what a supervisor is told when it starts, in a Sandbox without a GPU.
 type Supervision struct {
 	Environment string
-	VolumeID    string // never by name: another volume of that name has nothing of the run
+	Volume      string // its name, for the app and for people
+	VolumeID    string // another volume of that name has nothing of the run
 	Run         string
 	Number      int // of the supervisor
 	Limit       time.Duration
@@ -62,10 +63,10 @@ func (s Supervision) open(ctx context.Context) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{ctx: ctx, client: client, volume: &Volume{client: client, name: s.VolumeID, id: s.VolumeID, version: 2}}
+	b := &Backend{ctx: ctx, client: client, volume: &Volume{client: client, name: s.Volume, id: s.VolumeID, version: 2}}
 	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
 	err = l.persist(ctx, "find its app", func() error {
-		b.app, b.environment, err = client.findApp(ctx, true)
+		b.app, b.environment, err = client.findApp(ctx, appOf(s.Volume), true)
 		return err
 	})
 	if err == nil {
@@ -83,7 +84,6 @@ func (s Supervision) open(ctx context.Context) (*life, error) {
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	b.volume.name = l.run.Spec.Options.Modal.Volume
 	l.store = b.Checkpoints(ctx, l.run)
 	return l, nil
 }
@@ -116,7 +116,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 		return err
 	}
 	fruitless := claim.Fruitless
-	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Fruitless: &fruitless, Poll: pollEvery})
+	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Reopened: true, Fruitless: &fruitless, Poll: pollEvery})
 	if errors.Is(err, errHandOver) {
 		return l.succeed(ctx, s, fruitless)
 	}
