@@ -66,10 +66,12 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		}
 		fresh.HostSHA256 = host.SHA256
 		opened, err := on.on()
-		if err != nil {
+		switch {
+		case err == nil:
+			fresh.VolumeID = opened.(*modal.Backend).VolumeID()
+		case exit.Of(err) != exit.NotFound: // in a dry run, the volume need not be there
 			return err
 		}
-		fresh.VolumeID = opened.(*modal.Backend).VolumeID()
 		options.Modal = &fresh
 	}
 	m := *options.Modal

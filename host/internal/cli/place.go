@@ -26,21 +26,26 @@ type place struct {
 	modal bool
 }
 
-// place opens where runs are lived. On Modal that takes a while, and is done beside the preparations.
-func (c *common) place(ctx context.Context) (place, error) {
+// place opens where runs are lived; with create, what is missing there is made. On Modal that takes a while, and is done
+// beside the preparations.
+func (c *common) place(ctx context.Context, create bool) (place, error) {
 	if c.backend != onModal {
-		on, err := c.open(ctx, true)
+		on, err := c.open(ctx, create)
 		if err != nil {
 			return place{}, err
 		}
-		return place{on: func() (backend.Backend, error) { return on, nil }, bin: on.Registry().PrepareBin}, nil
+		p := place{on: func() (backend.Backend, error) { return on, nil }, bin: stage}
+		if create {
+			p.bin = on.Registry().PrepareBin
+		}
+		return p, nil
 	}
 	if err := c.check(); err != nil {
 		return place{}, err
 	}
 	p := place{
 		modal: true,
-		on:    sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, true) }),
+		on:    sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
 		bin:   stage,
 		host:  sync.OnceValues(hostForModal),
 	}
@@ -78,19 +83,11 @@ func (p place) detach(ctx context.Context, view *view, r *run.Run) error {
 	return on.Detach(ctx, r)
 }
 
-// send brings the executables of a run to the volume, those that it does not have. How much that is is said first.
-func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
-	on, err := p.on()
-	if err != nil {
-		return err
-	}
-	elsewhere, ok := on.(*modal.Backend)
-	if !ok {
-		return nil
-	}
+// executables are what a run on Modal needs on the volume.
+func (p place) executables(spec *run.Spec) ([]modal.Upload, error) {
 	bin, err := p.bin()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var uploads []modal.Upload
 	for _, sum := range []string{spec.Plugin.SHA256, spec.Options.Modal.HostSHA256} {
@@ -104,26 +101,39 @@ func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 			uploads[i].Size = info.Size()
 		}
 	}
+	return uploads, nil
+}
+
+// send brings the executables of a run to the volume, those that it does not have. How much that is is said first.
+func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
+	on, err := p.on()
+	if err != nil {
+		return err
+	}
+	elsewhere, ok := on.(*modal.Backend)
+	if !ok {
+		return nil
+	}
+	uploads, err := p.executables(spec)
+	if err != nil {
+		return err
+	}
 	missing, err := elsewhere.Missing(ctx, uploads)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
 	var bytes int64
-	for i, upload := range missing {
-		info, err := os.Stat(upload.Path)
-		if errors.Is(err, os.ErrNotExist) {
-			if upload.SHA256 == spec.Options.Modal.HostSHA256 {
-				return exit.Errorf(exit.NotFound, "the mtt-host that began run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
-					Hint("Use the mtt-host that began it, or start another run: mtt-host run PLUGIN --new")
-			}
+	for _, upload := range missing {
+		switch {
+		case upload.Size > 0:
+			bytes += upload.Size
+		case upload.SHA256 == spec.Options.Modal.HostSHA256:
+			return exit.Errorf(exit.NotFound, "the mtt-host that began run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
+				Hint("Use the mtt-host that began it, or start another run: mtt-host run PLUGIN --new")
+		default:
 			return exit.Errorf(exit.NotFound, "the plugin of run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
 				Hint("Go on with code that is here: mtt-host resume %s --plugin PLUGIN", spec.RunID)
 		}
-		if err != nil {
-			return err
-		}
-		missing[i].Size = info.Size()
-		bytes += info.Size()
 	}
 	view.say(fmt.Sprintf("sending %s to volume %s", sizeText(uint64(bytes)), spec.Options.Modal.Volume))
 	return elsewhere.Send(ctx, missing, nil)

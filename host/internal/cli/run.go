@@ -21,6 +21,7 @@ func newRun() *cobra.Command {
 		elsewhere modalOptions
 		request   launch.Request
 		detach    bool
+		dry       bool
 	)
 	command := &cobra.Command{
 		Use:   "run PLUGIN",
@@ -38,6 +39,14 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			request.Plugin, request.Host = args[0], thisHost
+			if dry {
+				on, err := common.place(command.Context(), false)
+				if err != nil {
+					return err
+				}
+				defer on.close()
+				return dryRun(command, common, request, on, func(o *run.Options) error { return errors.Join(options.apply(o), elsewhere.apply(o, on)) })
+			}
 			return live(command, common, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
 				request.Ready = func(ctx context.Context, spec *run.Spec) error { return on.send(ctx, view, spec) }
@@ -63,6 +72,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
 	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
 	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")
+	flags.BoolVar(&dry, "dry-run", false, "say what would be done, and send nothing")
 	flags.BoolVar(&request.New, "new", false, "start another run beside an unfinished one")
 	return command
 }
@@ -110,7 +120,7 @@ func live(command *cobra.Command, common common, detach bool, choose func(contex
 	signals, release := catch(command.Context())
 	defer release()
 	go thisHost() // beside the preparations
-	on, err := common.place(signals.stop)
+	on, err := common.place(signals.stop, true)
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,7 @@ func Choose(ctx context.Context, registry *run.Registry, spec *run.Spec, request
 		case len(unfinished) == 1:
 			return goOn(ctx, unfinished[0], spec, request.Options)
 		case len(unfinished) > 1:
-			return nil, exit.Errorf(exit.Usage, "%d runs of this experiment, configuration, seed and code are unfinished: %s", len(unfinished), ids(unfinished)).
-				Hint("Go on with one: mtt-host resume RUN\nStart another: mtt-host run PLUGIN --new")
+			return nil, severalUnfinished(unfinished)
 		case len(otherCode) > 0:
 			note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(otherCode))
 		}
@@ -183,6 +182,11 @@ func refuseBroken(ctx context.Context, unreadable run.Broken, spec *run.Spec) er
 		}
 	}
 	return nil
+}
+
+func severalUnfinished(runs []*run.Run) error {
+	return exit.Errorf(exit.Usage, "%d runs of this experiment, configuration, seed and code are unfinished: %s", len(runs), ids(runs)).
+		Hint("Go on with one: mtt-host resume RUN\nStart another: mtt-host run PLUGIN --new")
 }
 
 func ids(runs []*run.Run) string {

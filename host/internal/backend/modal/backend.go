@@ -77,20 +77,20 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 	return b, err
 }
 
-// findApp returns the app, and the environment that it is in.
+// findApp returns the app, "" for none, and the environment that is looked in.
 func (c *Client) findApp(ctx context.Context, name string, create bool) (id, environment string, err error) {
 	_, err = c.do(ctx, "AppGetOrCreate", func(ctx context.Context, _ pb.ModalClientClient) error {
 		var found lookup
 		app, err := c.connection().sdk.Apps.FromName(context.WithValue(ctx, lookupKey{}, &found), name, &modal.AppFromNameParams{CreateIfMissing: create})
 		environment = found.environment
-		if _, missing := errors.AsType[modal.NotFoundError](err); missing {
-			return nil
-		}
 		if err == nil {
 			id = app.AppID
 		}
 		return err
 	})
+	if isCode(err, codes.NotFound) {
+		return "", environment, nil
+	}
 	return id, environment, err
 }
 

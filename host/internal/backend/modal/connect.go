@@ -142,8 +142,8 @@ func invokeOnce(connecting, called context.Context, method string, request, answ
 	called, cancel := context.WithTimeout(called, callTime)
 	defer cancel()
 	err := redact(called, invoke(called, method, request, answer, cc, options...))
-	if found, ok := called.Value(lookupKey{}).(*lookup); ok && err == nil {
-		if volume, ok := answer.(*pb.VolumeGetOrCreateResponse); ok {
+	if found, ok := called.Value(lookupKey{}).(*lookup); ok {
+		if volume, ok := answer.(*pb.VolumeGetOrCreateResponse); ok && err == nil {
 			found.version = versionOf(volume)
 		}
 		if app, ok := request.(*pb.AppGetOrCreateRequest); ok {
