@@ -47,7 +47,7 @@ soak: build $(VENV)/installed $(SITE)/installed
 
 ## bench: measure what mtt costs on this machine, and write it into docs/benchmarks.md
 bench: bench-binaries $(VENV)/installed $(SITE)/installed
-	MTT_SITE=$(CURDIR)/$(SITE) PYTHON=$(CURDIR)/$(VENV)/bin/python bin/bench/bench
+	MTT_SITE=$(CURDIR)/$(SITE) PYTHON=$(CURDIR)/$(VENV)/bin/python MTT_MODAL=$(CURDIR)/$(VENV)/bin/modal bin/bench/bench
 
 ## bench-gpu: the same on a GPU, and against JAX; $(PYTHON) has to have jax[cuda13] and tensorboard
 bench-gpu: bench-binaries
@@ -55,7 +55,7 @@ bench-gpu: bench-binaries
 
 # bin/bench, which can be carried to a machine without Go. What is compared is built with the same flags.
 bench-binaries:
-	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/bench/mtt-host ./cmd/mtt-host
+	CGO_ENABLED=0 go build -C host -trimpath -o $(CURDIR)/bin/bench/ ./cmd/mtt-host ./cmd/modal-fake
 	CGO_ENABLED=0 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bench .
 	CGO_ENABLED=0 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare ./bare
 	CGO_ENABLED=1 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare-xla ./bare

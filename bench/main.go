@@ -16,7 +16,8 @@ import (
 )
 
 func main() {
-	devices := flag.String("devices", "go,cpu", "devices to train on: go, cpu (XLA), cuda")
+	devices := flag.String("devices", "go,cpu", "devices to train on: go, cpu (XLA), cuda; empty: none")
+	onModal := flag.Bool("modal", true, "measure against the stand-in for Modal; MTT_MODAL names Modal's command line")
 	binaries := flag.String("binaries", "bin/bench", "directory of the programs that `make bench-binaries` builds")
 	document := flag.String("doc", "docs/benchmarks.md", "document whose section is written; empty: only print it")
 	withJAX := flag.Bool("jax", false, "compare with JAX on the XLA devices; $PYTHON, or python3, has to have it")
@@ -27,10 +28,19 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b := &bench{ctx: ctx, binaries: *binaries, pairs: *pairs, seconds: *seconds, cadence: *cadence}
-	err := errors.Join(b.open(), b.run(strings.Split(*devices, ","), *withJAX), b.close())
-	if err == nil {
-		err = b.write(*document, strings.Contains(*devices, "cuda"))
+	err := b.open()
+	if err == nil && *devices != "" {
+		section := "without a GPU"
+		if strings.Contains(*devices, "cuda") {
+			section = "with a GPU"
+		}
+		err = errors.Join(b.run(strings.Split(*devices, ","), *withJAX), b.write(*document, section))
 	}
+	if err == nil && *onModal && !strings.Contains(*devices, "cuda") {
+		b.rows, b.machine = nil, machine{}
+		err = errors.Join(b.modal(), b.write(*document, "against Modal's stand-in"))
+	}
+	err = errors.Join(err, b.close())
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
@@ -51,9 +61,6 @@ type bench struct {
 
 // run measures everything that the devices allow.
 func (b *bench) run(devices []string, withJAX bool) error {
-	if b.scratch == "" { // it did not open, and says why
-		return nil
-	}
 	for _, device := range devices {
 		models := []string{"mlp", "cnn"}
 		if device == "go" {
@@ -82,7 +89,10 @@ func (b *bench) run(devices []string, withJAX bool) error {
 }
 
 // write prints the section of this machine, and puts it into the document.
-func (b *bench) write(document string, gpu bool) error {
+func (b *bench) write(document, name string) error {
+	if len(b.rows) == 0 { // it went wrong
+		return nil
+	}
 	section := b.machine.String() + "\n" + table(b.rows)
 	fmt.Print(section)
 	if document == "" {
@@ -91,10 +101,6 @@ func (b *bench) write(document string, gpu bool) error {
 	old, err := os.ReadFile(document)
 	if err != nil {
 		return err
-	}
-	name := "without a GPU"
-	if gpu {
-		name = "with a GPU"
 	}
 	updated, err := replaceSection(string(old), name, section)
 	if err != nil {
