@@ -49,6 +49,11 @@ func (s *Server) blobURL(sum content.Sum) string {
 
 func (s *Server) putURL(sum content.Sum) string { return s.blockURL(http.MethodPut, sum, url.Values{}) }
 
+// putBlobURL is the address that a file of a version 1 volume is uploaded to. Its answer has an MD5, as a blob's has.
+func (s *Server) putBlobURL(sum content.Sum) string {
+	return s.putURL(sum) + "&md5=1"
+}
+
 // refuseBlock says why an address is not good now; "" if it is.
 func (s *Server) refuseBlock(r *http.Request, sum content.Sum) string {
 	query := r.URL.Query()
@@ -85,32 +90,43 @@ func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
 
 // getBlock sends what the address means: of a block without the zero bytes at its end, which a client must put back.
 func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
-	body, err := s.content.Get(sum)
+	whole, err := s.content.Get(sum)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
+	body := whole
 	if query := r.URL.Query(); query.Has("start") {
 		start, _ := strconv.Atoi(query.Get("start"))
 		end, _ := strconv.Atoi(query.Get("end"))
 		end = min(end, len(body))
 		body = volume.Trim(body[min(start, end):end])
 	}
-	digest := sha256.Sum256(body)
+	digest, _ := hex.DecodeString(string(sum))
+	if len(body) < len(whole) {
+		part := sha256.Sum256(body)
+		digest = part[:]
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest[:])+":") // RFC 9530
+	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":") // RFC 9530
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // putBlock stores a block and answers what proves it, to be sent with the call that makes the file.
 func (s *Server) putBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
 	hash := md5.New()
-	body := io.TeeReader(http.MaxBytesReader(w, r.Body, maxUpload), hash)
+	body := io.Reader(http.MaxBytesReader(w, r.Body, maxUpload))
+	blob := r.URL.Query().Has("md5")
+	if blob {
+		body = io.TeeReader(body, hash)
+	}
 	if err := s.content.PutReader(body, sum); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("ETag", `"`+hex.EncodeToString(hash.Sum(nil))+`"`) // which the Python client compares for blobs
+	if blob {
+		w.Header().Set("ETag", `"`+hex.EncodeToString(hash.Sum(nil))+`"`) // which the Python client compares
+	}
 	fmt.Fprint(w, s.proof(sum))
 }
 

@@ -76,7 +76,7 @@ func (s service) BlobCreate(_ context.Context, r *pb.BlobCreateRequest) (*pb.Blo
 		return nil, invalid("content_sha256_base64: %v", err)
 	}
 	sum := content.Sum(hex.EncodeToString(raw))
-	url := s.putURL(sum)
+	url := s.putBlobURL(sum)
 	return pb.BlobCreateResponse_builder{
 		BlobId: string(sum), UploadUrl: &url, // for older clients
 		BlobIds: []string{string(sum)}, UploadUrls: pb.UploadUrlList_builder{Items: []string{url}}.Build(),

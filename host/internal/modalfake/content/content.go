@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // Sum is the SHA-256 of some content, in hexadecimal.
@@ -66,13 +67,17 @@ func (s *Store) publish(sum Sum, r io.Reader) error {
 	return s.publishChecked(sum, r, func() error { return nil })
 }
 
+var buffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
+
 // publishChecked gives the content its name when all of it is there and check agrees: a reader never sees a part.
 func (s *Store) publishChecked(sum Sum, r io.Reader, check func() error) error {
 	f, err := os.CreateTemp(s.dir, "part-")
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	buffer := buffers.Get().(*[1 << 20]byte)
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, buffer[:])
+	buffers.Put(buffer)
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = check()
