@@ -131,6 +131,16 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 			return err
 		}
 		return os.WriteFile(filepath.Join(run.OutputDir(), "child"), fmt.Append(nil, child.Process.Pid), 0o600)
+	case "data":
+		path, err := run.Data("numbers")
+		if err != nil {
+			return err
+		}
+		list, err := os.ReadFile(filepath.Join(path, "list.txt"))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(run.OutputDir(), "list.txt"), list, 0o600)
 	case "environment":
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}

@@ -20,6 +20,7 @@ type runOptions struct {
 	keep      int
 	retries   int
 	stopGrace time.Duration
+	mounts    []string
 	pluginOptions
 }
 
@@ -45,6 +46,7 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 	flags.IntVar(&o.keep, "keep", defaults.Keep, "number of newest checkpoints to keep")
 	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
 	flags.DurationVar(&o.stopGrace, "stop-grace", time.Duration(defaults.StopGrace), "time that the plugin has to save and leave when asked to stop")
+	flags.StringArrayVar(&o.mounts, "mount", nil, "directory with data that the experiment asks for by its name, `DIR:NAME`; may be given again")
 }
 
 // apply sets the options that the person gave, and leaves the others as they are.
@@ -82,6 +84,9 @@ func (o *runOptions) apply(options *run.Options) error {
 			return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, "stop-grace"))
 		}
 		options.StopGrace = run.Duration(o.stopGrace)
+	}
+	if err := options.Mount(o.mounts); err != nil {
+		return err
 	}
 	return o.pluginOptions.apply(options)
 }

@@ -59,6 +59,7 @@ type Options struct {
 	Keep         int               `json:"keep"`
 	Retries      int               `json:"retries"`
 	Env          map[string]string `json:"env,omitempty"`
+	Mounts       map[string]string `json:"mounts,omitempty"` // name to the directory that holds the data, absolute
 	StartTimeout Duration          `json:"start_timeout"`
 	StopGrace    Duration          `json:"stop_grace"`
 }

@@ -93,6 +93,9 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 			return nil, err
 		}
 	}
+	if err := w.Run.CheckMounts(); err != nil {
+		return nil, err
+	}
 	if err := w.chooseDevice(plan); err != nil {
 		return nil, err
 	}

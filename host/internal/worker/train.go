@@ -185,6 +185,7 @@ func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.Trai
 		Device:     plan.device.Name,
 		Cadence:    &experimentv1.Cadence{Steps: spec.Options.Cadence.Steps, Interval: durationpb.New(spec.Options.Cadence.Interval)},
 		StopGrace:  durationpb.New(time.Duration(spec.Options.StopGrace)),
+		Data:       spec.Options.Mounts,
 		HostServices: started.Serve(func(server *grpc.Server) {
 			experimentv1.RegisterCheckpointServiceServer(server, a.checkpoints)
 			experimentv1.RegisterMetricServiceServer(server, a.metrics)
