@@ -78,6 +78,9 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 		if err := misbehave(fault, run, step); err != nil {
 			return nil, err
 		}
+		if run.Stopped() && fault == "fails-at-stop" {
+			return nil, errors.New("the experiment's own failure")
+		}
 		if run.Stopped() && fault != "ignores-stop" {
 			return nil, sdk.ErrStopped
 		}

@@ -47,6 +47,7 @@ var faults = []fault{
 	{"killed-once", "the same, in the first attempt only", serveExperiment},
 	{"error-twice", "fails the first two attempts, each after a newer checkpoint", serveExperiment},
 	{"ignores-stop", "does not look at Stopped", serveExperiment},
+	{"fails-at-stop", "returns an error when it is asked to stop", serveExperiment},
 	{"ignores-cancel", "does not return from Train whatever happens, and has a child process", serveExperiment},
 	{"ignores-resume", "never calls Resume", serveExperiment},
 	{"daemon", "has a child that left its process group and holds its stderr, and finishes", serveExperiment},

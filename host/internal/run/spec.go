@@ -62,6 +62,7 @@ type Options struct {
 	Mounts       map[string]string `json:"mounts,omitempty"` // name to the directory that holds the data, absolute
 	StartTimeout Duration          `json:"start_timeout"`
 	StopGrace    Duration          `json:"stop_grace"`
+	Timeout      Duration          `json:"timeout,omitempty"` // time that all attempts together may live; 0: no limit
 }
 
 // Identity is what a checkpoint must share with the run to be loaded.

@@ -41,21 +41,34 @@ func Run(ctx, stop context.Context, w *worker.Worker) (worker.Outcome, error) {
 		if allowed == 0 || used > allowed || !retryable(outcome) || stop.Err() != nil {
 			return outcome, conclude(w.Run, outcome)
 		}
+		attempts, err := w.Run.Attempts()
+		if err != nil {
+			return outcome, err
+		}
+		if _, err := w.Run.TimeLeft(attempts); err != nil {
+			return stopBetween(w.Run, outcome, err)
+		}
 		if err := say(w, outcome.Attempt, fmt.Sprintf("the next attempt begins in %s", delay)); err != nil {
 			return outcome, err
 		}
 		select {
 		case <-time.After(delay):
 		case <-stop.Done():
-			cause := context.Cause(stop)
-			outcome.State, outcome.Err = run.Stopped, exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err)
-			if err := w.Run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
-				return outcome, err
-			}
-			return outcome, outcome.Err
+			return stopBetween(w.Run, outcome, context.Cause(stop))
 		}
 		delay = min(2*delay, lastDelay)
 	}
+}
+
+// stopBetween ends the run, for a cause, between its last attempt and another.
+func stopBetween(r *run.Run, outcome worker.Outcome, cause error) (worker.Outcome, error) {
+	outcome.State = run.Stopped
+	outcome.Err = exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err).
+		Hint("%s", exit.NextOf(cause))
+	if err := r.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
+		return outcome, err
+	}
+	return outcome, outcome.Err
 }
 
 // say logs what comes between two attempts behind the first of them.

@@ -44,7 +44,8 @@ func (e ending) outcome() Outcome {
 		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
 			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
 	case e.cut:
-		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself")}
+		return Outcome{State: run.Stopped, Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").
+			Hint("%s", exit.NextOf(e.asked))}
 	case e.err != nil:
 		return failed(e.err)
 	}

@@ -24,6 +24,7 @@ type plan struct {
 	skipped  []checkpoint.Skipped
 	plugin   string // digest
 	device   device.Device
+	timeLeft time.Duration
 	warnings []string // to be said once the attempt has a log
 }
 
@@ -60,7 +61,8 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 		if last.End == nil { // we hold the lock, so its worker and its plugin are dead
 			err := w.Run.WriteEnd(last.Number, run.End{
 				State: run.Interrupted, Cause: run.Died, Code: exit.Interrupted,
-				Step: max(last.Claim.ResumedStep, w.Run.LastProgress(last.Number).Step), // as far as it said
+				Step:  max(last.Claim.ResumedStep, w.Run.LastProgress(last.Number).Step), // as far as it said
+				Lived: run.Duration(w.Run.Lived(last)),
 			})
 			if err != nil {
 				return nil, outputs(err)
@@ -92,6 +94,9 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 		if err := w.refuseLoss(attempts, entries); err != nil {
 			return nil, err
 		}
+	}
+	if plan.timeLeft, err = w.Run.TimeLeft(attempts); err != nil {
+		return nil, err
 	}
 	if err := w.Run.CheckMounts(); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
@@ -79,7 +80,11 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			stopping = nil
 			grace := time.Duration(a.run.Spec.Options.StopGrace)
 			deadline.within(grace)
-			a.log.Say(eventlog.Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
+			reason := "asked to stop"
+			if cause := asked(stop); exit.Of(cause) == exit.TimeLimit {
+				reason = cause.Error()
+			}
+			a.log.Say(eventlog.Stopping, "%s: saving a checkpoint (at most %s); once more to leave at once", reason, grace)
 			a.askToStop(plugin)
 		case <-failed:
 			failed = nil

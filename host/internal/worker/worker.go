@@ -5,6 +5,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -21,7 +22,7 @@ type Worker struct {
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
 // the attempt itself went is the outcome. A run that needs no further step ends without an attempt.
 //
-// When stop is cancelled, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
+// When stop is cancelled, or the run's time limit is used up, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
 // When ctx is cancelled, it ends at once, without one.
 func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	plan, err := w.plan(stop) // nothing can be lost yet
@@ -40,9 +41,15 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	if err := w.claim(plan); err != nil {
 		return Outcome{}, err
 	}
+	claimed := time.Now()
+	stop, release := context.WithTimeoutCause(stop, plan.timeLeft, w.Run.TimeUp())
+	defer release()
 	outcome := w.live(ctx, stop, plan)
 	outcome.Attempt = plan.attempt
-	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished"}
+	end := run.End{
+		State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished",
+		Lived: run.Duration(time.Since(claimed)),
+	}
 	if outcome.Err != nil {
 		end.Cause = outcome.Err.Error()
 	}
