@@ -52,6 +52,7 @@ var faults = []fault{
 	{"ignores-resume", "never calls Resume", serveExperiment},
 	{"daemon", "has a child that left its process group and holds its stderr, and finishes", serveExperiment},
 	{"environment", "writes its environment to environment.txt in output_dir", serveExperiment},
+	{"slow", "for 5 s each prints and does nothing else, and saves, and finishes", serveExperiment},
 	{"data", "copies list.txt of the data called numbers to output_dir", serveExperiment},
 	{"floods", "logs metrics and prints as fast as it can", serveExperiment},
 	{"none", "does nothing wrong", serveExperiment},

@@ -22,6 +22,7 @@ type runOptions struct {
 	stopGrace time.Duration
 	mounts    []string
 	timeout   time.Duration
+	stall     time.Duration
 	pluginOptions
 }
 
@@ -48,6 +49,7 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
 	flags.DurationVar(&o.stopGrace, "stop-grace", time.Duration(defaults.StopGrace), "time that the plugin has to save and leave when asked to stop")
 	flags.DurationVar(&o.timeout, "timeout", time.Duration(defaults.Timeout), "time that the run may live, all its attempts together; it is then stopped with a checkpoint; 0: no limit")
+	flags.DurationVar(&o.stall, "stall", time.Duration(defaults.Stall), "end the attempt if for so long no metric, progress, save or line came from the plugin; 0: never")
 	flags.StringArrayVar(&o.mounts, "mount", nil, "directory with data that the experiment asks for by its name, `DIR:NAME`; may be given again")
 }
 
@@ -92,6 +94,12 @@ func (o *runOptions) apply(options *run.Options) error {
 			return exit.Errorf(exit.Usage, "%s: want 0 or more", given(o.flags, "timeout"))
 		}
 		options.Timeout = run.Duration(o.timeout)
+	}
+	if o.flags.Changed("stall") {
+		if o.stall < 0 {
+			return exit.Errorf(exit.Usage, "%s: want 0 or more", given(o.flags, "stall"))
+		}
+		options.Stall = run.Duration(o.stall)
 	}
 	if err := options.Mount(o.mounts); err != nil {
 		return err

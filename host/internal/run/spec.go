@@ -59,6 +59,7 @@ type Options struct {
 	Keep         int               `json:"keep"`
 	Retries      int               `json:"retries"`
 	Env          map[string]string `json:"env,omitempty"`
+	Stall        Duration          `json:"stall"`            // time without a sign of life after which the plugin has stalled; 0: any
 	Mounts       map[string]string `json:"mounts,omitempty"` // name to the directory that holds the data, absolute
 	StartTimeout Duration          `json:"start_timeout"`
 	StopGrace    Duration          `json:"stop_grace"`

@@ -29,6 +29,7 @@ type attempt struct {
 	events      *tensorboard.Writer
 	metrics     *metricService
 	checkpoints *checkpointService
+	life        *life
 	warned      map[string]bool // of output files
 
 	mu     sync.Mutex
@@ -38,7 +39,7 @@ type attempt struct {
 
 // open makes everything that the plugin needs before it starts.
 func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
-	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, failed: make(chan struct{})}
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, life: new(life), warned: map[string]bool{}, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
 	}
@@ -66,13 +67,13 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 	if damage := a.events.Warning(); damage != nil {
 		log.Say(eventlog.Warning, "part of the curves is lost: %v", damage)
 	}
-	a.metrics = newMetricService(a.events, plan.resume, a.fail)
+	a.metrics = newMetricService(a.events, plan.resume, a.life, a.fail)
 	a.checkpoints = &checkpointService{
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
 		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
 		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
 		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(id string) error { return w.Run.WriteSaved(plan.attempt, id) },
-		log: log, fail: a.fail,
+		life: a.life, log: log, fail: a.fail,
 	}
 	return a, nil
 }

@@ -88,7 +88,7 @@ func failed(err error) Outcome {
 		known *exit.Error
 	)
 	switch {
-	case errors.As(err, &known): // it did not start
+	case errors.As(err, &known): // it did not start, or it stalled
 		state := run.Failed
 		if known.Code == exit.Interrupted || known.Code == exit.Usage { // killed from outside, or the outputs' fault
 			state = run.Interrupted

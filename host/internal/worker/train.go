@@ -63,6 +63,8 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 		deadline deadline
 		report   = time.NewTicker(reportEvery)
 		reporter = newReporter(a)
+		silence  = silence{life: a.life}
+		stall    = time.Duration(a.run.Spec.Options.Stall)
 	)
 	defer report.Stop()
 	for {
@@ -73,8 +75,13 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			return end
 		case <-report.C:
 			reporter.report()
-			if stopping == nil {
+			quiet := silence.tick(reportEvery)
+			switch {
+			case stopping == nil: // and has a deadline already
 				a.askToStop(plugin)
+			case stall > 0 && quiet >= stall:
+				a.cancel(ctx, plugin, cancel)
+				return ending{err: a.stalled(stall), asked: asked(stop)}
 			}
 		case <-stopping:
 			stopping = nil
@@ -90,18 +97,30 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			failed = nil
 			deadline.within(failedGrace)
 		case <-deadline.passed:
-			cancel()
 			a.log.Say(eventlog.Warning, "the plugin did not return from Train in time")
-			select {
-			case <-plugin.Done():
-			case <-time.After(cancelGrace):
-			case <-ctx.Done():
-			}
+			a.cancel(ctx, plugin, cancel)
 			return ending{asked: asked(stop), cut: true}
 		case <-ctx.Done():
 			return ending{asked: asked(stop), cut: true}
 		}
 	}
+}
+
+// cancel cancels Train, and gives the plugin a moment to leave by itself.
+func (a *attempt) cancel(ctx context.Context, plugin *plugin.Plugin, cancel func()) {
+	cancel()
+	select {
+	case <-plugin.Done():
+	case <-time.After(cancelGrace):
+	case <-ctx.Done():
+	}
+}
+
+// stalled says that there was no sign of life for so long.
+func (a *attempt) stalled(limit time.Duration) error {
+	progress, _ := a.metrics.now()
+	return exit.Errorf(exit.Plugin, "the plugin has stalled: after step %d, no metric, progress, save or printed line came for %s", progress.Step, limit).
+		Hint("See what came before: mtt-host logs %s\nIf it only needs longer, give it more, or 0 for no limit: mtt-host resume %s --stall 1h", a.run.ID, a.run.ID)
 }
 
 // asked is why the attempt was asked to end; nil if it was not.
@@ -146,7 +165,10 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
 		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
-		Output:  func(line string) { a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line}) },
+		Output: func(line string) {
+			a.life.sign()
+			a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line})
+		},
 	})
 	if err != nil {
 		return nil, err
