@@ -59,6 +59,17 @@ func (r *Run) Device() string { return r.request.GetDevice() }
 // and at the end, and a later attempt finds them there again; they are not rolled back on a resume.
 func (r *Run) OutputDir() string { return r.request.GetOutputDir() }
 
+// Data returns the absolute path of the directory that a person gave the run under this name, with --mount DIR:NAME. It
+// is for reading only. What is in it is not part of the run's identity: a resume is exact only if it is the same. The
+// path may be another one in each attempt, so it does not belong in the state.
+func (r *Run) Data(name string) (string, error) {
+	path, ok := r.request.GetData()[name]
+	if !ok {
+		return "", fmt.Errorf("the run was given no data named %q: give it the directory with --mount DIR:%s, on mtt-host run or resume", name, name)
+	}
+	return path, nil
+}
+
 // Context is cancelled when the attempt must end at once, without a checkpoint.
 func (r *Run) Context() context.Context { return r.ctx }
 

@@ -33,6 +33,11 @@ func serveExperiment() {
 type counter struct{ n uint64 }
 
 func (c *counter) Save(to sdk.CheckpointWriter) error {
+	if os.Getenv("FAULTY") == "slow" && c.n == 10 {
+		if err := saveSlowly(to); err != nil {
+			return err
+		}
+	}
 	blob, err := to.Create("counter")
 	if err != nil {
 		return err
@@ -77,6 +82,9 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 		}
 		if err := misbehave(fault, run, step); err != nil {
 			return nil, err
+		}
+		if run.Stopped() && fault == "fails-at-stop" {
+			return nil, errors.New("the experiment's own failure")
 		}
 		if run.Stopped() && fault != "ignores-stop" {
 			return nil, sdk.ErrStopped
@@ -131,6 +139,22 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 			return err
 		}
 		return os.WriteFile(filepath.Join(run.OutputDir(), "child"), fmt.Append(nil, child.Process.Pid), 0o600)
+	case "slow":
+		for range 50 {
+			fmt.Println("loading")
+			time.Sleep(100 * time.Millisecond)
+		}
+		return run.Save(step)
+	case "data":
+		path, err := run.Data("numbers")
+		if err != nil {
+			return err
+		}
+		list, err := os.ReadFile(filepath.Join(path, "list.txt"))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(run.OutputDir(), "list.txt"), list, 0o600)
 	case "environment":
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}
@@ -143,6 +167,21 @@ func checkpoint(run *sdk.Run, step int64) error {
 		return err
 	}
 	return run.Save(step)
+}
+
+// saveSlowly writes blobs for 5 s.
+func saveSlowly(to sdk.CheckpointWriter) error {
+	for i := range 50 {
+		blob, err := to.Create(fmt.Sprintf("slow-%d", i))
+		if err != nil {
+			return err
+		}
+		if _, err := blob.Write([]byte("slow")); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil
 }
 
 // loadData panics with a stack so deep that its end alone would hide the cause.

@@ -47,10 +47,13 @@ var faults = []fault{
 	{"killed-once", "the same, in the first attempt only", serveExperiment},
 	{"error-twice", "fails the first two attempts, each after a newer checkpoint", serveExperiment},
 	{"ignores-stop", "does not look at Stopped", serveExperiment},
+	{"fails-at-stop", "returns an error when it is asked to stop", serveExperiment},
 	{"ignores-cancel", "does not return from Train whatever happens, and has a child process", serveExperiment},
 	{"ignores-resume", "never calls Resume", serveExperiment},
 	{"daemon", "has a child that left its process group and holds its stderr, and finishes", serveExperiment},
 	{"environment", "writes its environment to environment.txt in output_dir", serveExperiment},
+	{"slow", "for 5 s each prints and does nothing else, and saves, and finishes", serveExperiment},
+	{"data", "copies list.txt of the data called numbers to output_dir", serveExperiment},
 	{"floods", "logs metrics and prints as fast as it can", serveExperiment},
 	{"none", "does nothing wrong", serveExperiment},
 }

@@ -47,7 +47,7 @@ var badPlugins = []badPlugin{
 }
 
 // otherFaults have tests of their own.
-var otherFaults = []string{"killed-once", "error-twice", "ignores-stop", "ignores-cancel", "ignores-resume", "daemon", "environment", "floods"}
+var otherFaults = []string{"killed-once", "error-twice", "fails-at-stop", "ignores-stop", "ignores-cancel", "ignores-resume", "daemon", "data", "environment", "slow", "floods"}
 
 func TestBadPluginBreaksOnlyItself(t *testing.T) {
 	for _, bad := range badPlugins {

@@ -112,6 +112,7 @@ func printPlan(command *cobra.Command, info planInfo) error {
 			{"cpu", orDefault(m.CPU, "cores")},
 			{"memory", orDefault(float64(m.MemoryMiB), "MiB")},
 			{"image", m.Image},
+			{"cost", costText(m)},
 			{"to send", sizeText(uint64(info.BytesToSend))},
 		}...)
 		for _, layer := range m.Layers {
@@ -123,6 +124,13 @@ func printPlan(command *cobra.Command, info planInfo) error {
 	}
 	_, err := fmt.Fprintf(command.OutOrStdout(), "\nconfiguration %s\n", info.Config)
 	return err
+}
+
+func costText(m *run.Modal) string {
+	if m.MaxCost == 0 {
+		return "no limit"
+	}
+	return fmt.Sprintf("at most %g US dollars: %.2f an hour and %.3f for the supervisor", m.MaxCost, 3600*m.Rate.Attempt, 3600*m.Rate.Supervisor)
 }
 
 func orDefault(n float64, unit string) string {

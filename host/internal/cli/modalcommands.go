@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -55,8 +56,12 @@ func newWork() *cobra.Command {
 			events := newUnblocked(command.OutOrStdout())
 			defer events.flush()
 			encoder := json.NewEncoder(events)
+			data := map[string]string{}
+			for name := range there.Spec.Options.Mounts {
+				data[name] = path.Join(modal.DataPath, name)
+			}
 			outcome, err := (&worker.Worker{
-				Run: there, Version: version, Executable: executable,
+				Run: there, Version: version, Executable: executable, Data: data, Secrets: secrets(there.Spec.Options.Modal),
 				Emit: func(event eventlog.Event) { _ = encoder.Encode(event) },
 				Sync: func(context.Context) error { return syncMount(outputs) },
 			}).Claimed(now, stop, attempt)
@@ -71,6 +76,17 @@ func newWork() *cobra.Command {
 	flags.IntVar(&attempt, "attempt", 0, "number of the attempt")
 	flags.DurationVar(&limit, "limit", run.SandboxLimit, "save and make room for the next attempt after so long")
 	return command
+}
+
+// secrets are the values of the keys that the plugin is to have, which Modal has put into our environment.
+func secrets(m *run.Modal) map[string]string {
+	values := map[string]string{}
+	for _, secret := range m.Secrets {
+		for _, key := range secret.Keys {
+			values[key] = os.Getenv(key)
+		}
+	}
+	return values
 }
 
 // told returns contexts as a Worker wants them. Its supervisor asks for the end on stdin. A signal is Modal's, which wants

@@ -24,12 +24,13 @@ type modalOptions struct {
 	image           string
 	apt             []string
 	secrets         []string
+	maxCost         float64
 	attemptLimit    time.Duration
 	supervisorLimit time.Duration
 }
 
 // ofModal are the flags that mean something on Modal only.
-var ofModal = []string{"gpu", "cpu", "memory", "image", "apt", "secret", "attempt-limit", "supervisor-limit"}
+var ofModal = []string{"gpu", "cpu", "memory", "image", "apt", "secret", "max-cost", "attempt-limit", "supervisor-limit"}
 
 func (o *modalOptions) add(flags *pflag.FlagSet) {
 	o.flags = flags
@@ -40,6 +41,7 @@ func (o *modalOptions) add(flags *pflag.FlagSet) {
 	flags.StringVar(&o.image, "image", defaults.Image, "with -b modal: image to run in")
 	flags.StringSliceVar(&o.apt, "apt", nil, "with -b modal: Debian `packages` to add to the image")
 	flags.StringArrayVar(&o.secrets, "secret", nil, "with -b modal: `NAME=KEY,...` of a Modal Secret whose keys the plugin gets; may be given again")
+	flags.Float64Var(&o.maxCost, "max-cost", 0, "with -b modal: `dollars` that the run may cost at most, by the prices that mtt knows; 0 is any")
 	flags.DurationVar(&o.attemptLimit, "attempt-limit", time.Duration(defaults.AttemptLimit), "with -b modal: an attempt saves and makes room for the next one after so long")
 	flags.DurationVar(&o.supervisorLimit, "supervisor-limit", time.Duration(defaults.SupervisorLimit), "with -b modal: a supervisor hands over after so long")
 	_ = flags.MarkHidden("attempt-limit")
@@ -123,7 +125,23 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		}
 		*to = run.Duration(limit)
 	}
-	return o.applySecrets(&m)
+	if err := o.applySecrets(&m); err != nil {
+		return err
+	}
+	return o.applyCost(&m)
+}
+
+func (o *modalOptions) applyCost(m *run.Modal) (err error) {
+	if o.flags.Changed("max-cost") {
+		if m.MaxCost = o.maxCost; o.maxCost < 0 {
+			return exit.Errorf(exit.Usage, "%s: want 0 or more US dollars", given(o.flags, "max-cost"))
+		}
+	}
+	if m.MaxCost == 0 {
+		return nil
+	}
+	m.Rate, err = modal.Rate(*m)
+	return err
 }
 
 func (o *modalOptions) applySecrets(m *run.Modal) error {

@@ -104,7 +104,8 @@ func (p place) executables(spec *run.Spec) ([]modal.Upload, error) {
 	return uploads, nil
 }
 
-// send brings the executables of a run to the volume, those that it does not have. How much that is is said first.
+// send looks whether Modal has what a run asks for, and brings to the volume the executables that it does not have. How
+// much that is is said first.
 func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 	on, err := p.on()
 	if err != nil {
@@ -113,6 +114,9 @@ func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 	elsewhere, ok := on.(*modal.Backend)
 	if !ok {
 		return nil
+	}
+	if err := elsewhere.Check(ctx, spec); err != nil {
+		return err
 	}
 	uploads, err := p.executables(spec)
 	if err != nil {

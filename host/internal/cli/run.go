@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -45,12 +44,12 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 					return err
 				}
 				defer on.close()
-				return dryRun(command, common, request, on, func(o *run.Options) error { return errors.Join(options.apply(o), elsewhere.apply(o, on)) })
+				return dryRun(command, common, request, on, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
 			}
 			return live(command, common, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
 				request.Ready = func(ctx context.Context, spec *run.Spec) error { return on.send(ctx, view, spec) }
-				request.Options = func(o *run.Options) error { return errors.Join(options.apply(o), elsewhere.apply(o, on)) }
+				request.Options = func(o *run.Options) error { return both(o, on, &elsewhere, &options) }
 				spec, err := launch.Prepare(ctx, request)
 				if err != nil {
 					return nil, err
@@ -101,7 +100,7 @@ one that was left alone.`,
 					return nil, err
 				}
 				return launch.Resume(ctx, registry, on.bin, args[0], other, func(o *run.Options) error {
-					return errors.Join(options.apply(o), elsewhere.apply(o, on))
+					return both(o, on, &elsewhere, &options)
 				})
 			})
 		},
@@ -113,6 +112,14 @@ one that was left alone.`,
 	addDetach(flags, &detach)
 	flags.StringVar(&other, "plugin", "", "go on with the code of this `plugin`")
 	return command
+}
+
+// both sets what a person gave, first where the run is lived: what a mount is depends on it.
+func both(o *run.Options, on place, elsewhere *modalOptions, options *runOptions) error {
+	if err := elsewhere.apply(o, on); err != nil {
+		return err
+	}
+	return options.apply(o)
 }
 
 // live chooses a run, lives it until it has ended, or has it lived elsewhere, and prints it.

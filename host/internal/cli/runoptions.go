@@ -20,6 +20,9 @@ type runOptions struct {
 	keep      int
 	retries   int
 	stopGrace time.Duration
+	mounts    []string
+	timeout   time.Duration
+	stall     time.Duration
 	pluginOptions
 }
 
@@ -45,6 +48,9 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 	flags.IntVar(&o.keep, "keep", defaults.Keep, "number of newest checkpoints to keep")
 	flags.IntVar(&o.retries, "retries", defaults.Retries, "attempts more after a failure; one that made a newer checkpoint does not count")
 	flags.DurationVar(&o.stopGrace, "stop-grace", time.Duration(defaults.StopGrace), "time that the plugin has to save and leave when asked to stop")
+	flags.DurationVar(&o.timeout, "timeout", time.Duration(defaults.Timeout), "time that the run may live, all its attempts together; it is then stopped with a checkpoint; 0: no limit")
+	flags.DurationVar(&o.stall, "stall", time.Duration(defaults.Stall), "end the attempt if for so long no metric, progress, save or line came from the plugin; 0: never")
+	flags.StringArrayVar(&o.mounts, "mount", nil, "directory with data that the experiment asks for by its name, `DIR:NAME`; may be given again")
 }
 
 // apply sets the options that the person gave, and leaves the others as they are.
@@ -82,6 +88,21 @@ func (o *runOptions) apply(options *run.Options) error {
 			return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, "stop-grace"))
 		}
 		options.StopGrace = run.Duration(o.stopGrace)
+	}
+	if o.flags.Changed("timeout") {
+		if o.timeout < 0 {
+			return exit.Errorf(exit.Usage, "%s: want 0 or more", given(o.flags, "timeout"))
+		}
+		options.Timeout = run.Duration(o.timeout)
+	}
+	if o.flags.Changed("stall") {
+		if o.stall < 0 {
+			return exit.Errorf(exit.Usage, "%s: want 0 or more", given(o.flags, "stall"))
+		}
+		options.Stall = run.Duration(o.stall)
+	}
+	if err := options.Mount(o.mounts); err != nil {
+		return err
 	}
 	return o.pluginOptions.apply(options)
 }

@@ -23,6 +23,7 @@ const (
 	Unavailable   Code = 69  // a backend cannot be reached, or no longer has what is asked of it
 	Plugin        Code = 70  // the plugin is no plugin, broke the protocol, panicked or stalled
 	Interrupted   Code = 75  // killed from outside, and no retry is left
+	TimeLimit     Code = 124 // the run's time limit is used up
 	Signalled     Code = 130 // Ctrl-C or SIGTERM
 )
 
@@ -58,4 +59,13 @@ func Of(err error) Code {
 		return e.Code
 	}
 	return Internal
+}
+
+// NextOf returns what the person can do about err; "" if it does not say.
+func NextOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Next
+	}
+	return ""
 }

@@ -86,7 +86,8 @@ type End struct {
 	Cause  string    `json:"cause"`
 	Code   exit.Code `json:"exit_code"`
 	Step   uint64    `json:"step"`
-	Time   time.Time `json:"time"`
+	Lived  Duration  `json:"lived"` // from the claim to the end; see Run.Lived
+	Time   time.Time `json:"time"`  // when this was written
 }
 
 // Attempts returns the claimed attempts in order.

@@ -14,12 +14,21 @@ type Modal struct {
 	Image     string   `json:"image"`                // reference of the image that the others are built on
 	Layers    []string `json:"layers,omitempty"`     // Dockerfile commands, each a layer
 	Secrets   []Secret `json:"secrets,omitempty"`
+	// MaxCost, in US dollars, is what the run may cost, all in all; 0: any. It is held by Rate.
+	MaxCost float64 `json:"max_cost_usd,omitempty"`
+	Rate    Rate    `json:"rate,omitzero"`
 	// HostSHA256 is the mtt-host, for linux/amd64, that lives the run: one of another version never takes it over.
 	HostSHA256 string `json:"host_sha256"`
 	// AttemptLimit is after how long an attempt saves and makes room for the next one, and SupervisorLimit after how
 	// long a supervisor hands over: less than Modal's own limit for a Sandbox.
 	AttemptLimit    Duration `json:"attempt_limit"`
 	SupervisorLimit Duration `json:"supervisor_limit"`
+}
+
+// Rate bounds what a run costs, in US dollars per second, by the prices that its maker had.
+type Rate struct {
+	Attempt    float64 `json:"attempt"`    // while one has a machine
+	Supervisor float64 `json:"supervisor"` // while there is one
 }
 
 // Secret is one of Modal's, of which the plugin gets some of the keys.

@@ -16,6 +16,8 @@ func DefaultOptions() Options {
 		Keep:         3,
 		StartTimeout: Duration(30 * time.Second),
 		StopGrace:    Duration(30 * time.Second),
+		// Compiling a large model takes minutes in which nothing is logged.
+		Stall: Duration(15 * time.Minute),
 	}
 }
 

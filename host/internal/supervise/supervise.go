@@ -84,6 +84,13 @@ func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (wor
 				Hint("Look at what they said: mtt-host logs %s\nTry again: mtt-host resume %s", r.ID, r.ID)
 			return outcome, outcome.Err
 		}
+		attempts, err := r.Attempts()
+		if err != nil {
+			return outcome, err
+		}
+		if _, err := r.TimeLeft(attempts); err != nil {
+			return stopBetween(r, outcome, err)
+		}
 		wait := delay
 		if recover && outcome.Progressed {
 			wait = 0
@@ -96,14 +103,20 @@ func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (wor
 		select {
 		case <-time.After(wait):
 		case <-stop.Done():
-			cause := context.Cause(stop)
-			outcome.State, outcome.Err = run.Stopped, exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err)
-			if err := r.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
-				return outcome, err
-			}
-			return outcome, outcome.Err
+			return stopBetween(r, outcome, context.Cause(stop))
 		}
 	}
+}
+
+// stopBetween ends the run, for a cause, between its last attempt and another.
+func stopBetween(r *run.Run, outcome worker.Outcome, cause error) (worker.Outcome, error) {
+	outcome.State = run.Stopped
+	outcome.Err = exit.Errorf(exit.Of(cause), "%w, before another attempt; the last one: %w", cause, outcome.Err).
+		Hint("%s", exit.NextOf(cause))
+	if err := r.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true}); err != nil {
+		return outcome, err
+	}
+	return outcome, outcome.Err
 }
 
 // retryable says whether another attempt could end otherwise: not if the run has its result or was stopped, and not if

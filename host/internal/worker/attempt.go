@@ -29,7 +29,10 @@ type attempt struct {
 	events      *tensorboard.Writer
 	metrics     *metricService
 	checkpoints *checkpointService
-	warned      map[string]bool // of output files
+	life        *life
+	secrets     map[string]string // variables of the plugin
+	data        map[string]string // directories by the names under which the experiment asks for them
+	warned      map[string]bool   // of output files
 	sync        *syncer
 
 	mu     sync.Mutex
@@ -39,7 +42,7 @@ type attempt struct {
 
 // open makes everything that the plugin needs before it starts.
 func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
-	a := &attempt{run: w.Run, number: plan.attempt, log: log, warned: map[string]bool{}, sync: plan.sync, failed: make(chan struct{})}
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, life: new(life), data: w.data(), secrets: w.Secrets, warned: map[string]bool{}, sync: plan.sync, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
 	}
@@ -67,7 +70,7 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 	if damage := a.events.Warning(); damage != nil {
 		log.Say(eventlog.Warning, "part of the curves is lost: %v", damage)
 	}
-	a.metrics = newMetricService(a.events, plan.resume, a.fail)
+	a.metrics = newMetricService(a.events, plan.resume, a.life, a.fail)
 	a.checkpoints = &checkpointService{
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
 		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
@@ -75,7 +78,7 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(ctx context.Context, id string) error {
 			return errors.Join(w.Run.WriteSaved(plan.attempt, id), plan.sync.now(ctx))
 		},
-		log: log, fail: a.fail,
+		life: a.life, log: log, fail: a.fail,
 	}
 	return a, nil
 }

@@ -33,6 +33,7 @@ type checkpointService struct {
 	metrics    *metricService
 	keepFiles  func(context.Context) error                        // copies the output directory to the volume
 	firstSaved func(ctx context.Context, checkpoint string) error // records that the attempt has made progress
+	life       *life
 	log        *eventlog.Writer
 	fail       func(error) // records a failure of the volume, which is not the plugin's
 
@@ -102,9 +103,10 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 		return nil, err
 	}
 	defer writer.Abort()
-	if err := receive(stream, writer); err != nil {
+	if err := s.receive(stream, writer); err != nil {
 		return nil, err
 	}
+	defer s.life.hold()()
 	events, err := s.metrics.durable(message.GetMetricsThrough())
 	if err != nil {
 		return nil, err
@@ -120,7 +122,7 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 }
 
 // receive takes blobs until the commit, and checks that nothing comes behind it.
-func receive(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse], writer checkpoint.Writer) error {
+func (s *checkpointService) receive(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse], writer checkpoint.Writer) error {
 	assembler := wire.NewAssembler(blobSink{writer})
 	for {
 		request, err := stream.Recv()
@@ -130,6 +132,7 @@ func receive(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointReques
 		if err != nil {
 			return err
 		}
+		s.life.sign()
 		switch frame := request.GetFrame().(type) {
 		case *experimentv1.SaveCheckpointRequest_Blob:
 			if err := assembler.Frame(frame.Blob); err != nil {
@@ -182,6 +185,7 @@ func (b blobSink) Create(name string) (io.WriteCloser, error) { return b.writer.
 
 // prune applies retention. That it fails loses nothing, so it fails nothing.
 func (s *checkpointService) prune(ctx context.Context) {
+	defer s.life.hold()()
 	entries, err := s.store.List(ctx)
 	if err == nil {
 		_, err = checkpoint.Prune(ctx, s.store, s.policy, s.attempt, checkpoint.Lineage(s.claims, entries))
@@ -202,6 +206,7 @@ func (s *checkpointService) LoadCheckpoint(request *experimentv1.LoadCheckpointR
 	}
 	defer blob.Close()
 	sender := wire.NewBlobSender(func(frame *experimentv1.BlobFrame) error {
+		s.life.sign()
 		return stream.Send(&experimentv1.LoadCheckpointResponse{Blob: frame})
 	})
 	to, err := sender.Create(request.GetBlob())

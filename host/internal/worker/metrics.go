@@ -23,6 +23,7 @@ type metricService struct {
 	experimentv1.UnimplementedMetricServiceServer
 
 	events *tensorboard.Writer
+	life   *life
 	fail   func(error) // records a failure of the volume, which is not the plugin's
 
 	mu       sync.Mutex
@@ -32,8 +33,8 @@ type metricService struct {
 	progress run.Progress
 }
 
-func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, fail func(error)) *metricService {
-	s := &metricService{events: events, fail: fail, arrived: make(chan struct{}), latest: checkpoint.Metrics{}}
+func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, life *life, fail func(error)) *metricService {
+	s := &metricService{events: events, life: life, fail: fail, arrived: make(chan struct{}), latest: checkpoint.Metrics{}}
 	if resumed != nil {
 		maps.Copy(s.latest, resumed.Metrics)
 		s.progress.Step = resumed.Step
@@ -43,6 +44,7 @@ func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, 
 
 // LogMetrics appends a batch; see the service's definition for its rules.
 func (s *metricService) LogMetrics(_ context.Context, request *experimentv1.LogMetricsRequest) (*experimentv1.LogMetricsResponse, error) {
+	s.life.sign()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if progress := request.GetProgress(); progress != nil {

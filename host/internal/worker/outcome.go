@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -22,6 +23,7 @@ type Outcome struct {
 	Attempt int
 	Step    uint64
 	Result  checkpoint.Metrics
+	Lived   time.Duration
 	// Progressed says that the attempt committed a checkpoint newer than the one it resumed from.
 	Progressed bool
 }
@@ -46,7 +48,8 @@ func (e ending) outcome() Outcome {
 		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
 			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
 	case e.cut:
-		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself")}
+		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").
+			Hint("%s", exit.NextOf(e.asked))}
 	case e.err != nil:
 		return failed(e.err)
 	}
@@ -97,7 +100,7 @@ func failed(err error) Outcome {
 		known *exit.Error
 	)
 	switch {
-	case errors.As(err, &known): // it did not start
+	case errors.As(err, &known): // it did not start, or it stalled
 		state := run.Failed
 		if known.Code == exit.Interrupted || known.Code == exit.Usage { // killed from outside, or the outputs' fault
 			state = run.Interrupted

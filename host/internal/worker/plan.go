@@ -26,6 +26,7 @@ type plan struct {
 	skipped  []checkpoint.Skipped
 	plugin   string // digest
 	device   device.Device
+	timeLeft time.Duration
 	warnings []string // to be said once the attempt has a log
 	sync     *syncer
 
@@ -112,8 +113,14 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 	return plan, w.ready(plan)
 }
 
-// ready settles the device, and looks whether the plugin is the run's.
-func (w *Worker) ready(plan *plan) error {
+// ready settles the device, and looks whether there is time left, and whether the data is there and the plugin the run's.
+func (w *Worker) ready(plan *plan) (err error) {
+	if plan.timeLeft, err = w.Run.TimeLeft(plan.attempts); err != nil {
+		return err
+	}
+	if err := run.CheckData(w.Run.ID, w.data()); err != nil {
+		return err
+	}
 	if err := w.chooseDevice(plan); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
@@ -63,6 +64,8 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 		report   = time.NewTicker(reportEvery)
 		sync     = a.sync.ticks()
 		reporter = newReporter(a)
+		silence  = silence{life: a.life}
+		stall    = time.Duration(a.run.Spec.Options.Stall)
 	)
 	defer report.Stop()
 	for {
@@ -73,8 +76,13 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			return end
 		case <-report.C:
 			reporter.report()
-			if stopping == nil {
+			quiet := silence.tick(reportEvery)
+			switch {
+			case stopping == nil: // and has a deadline already
 				a.askToStop(plugin)
+			case stall > 0 && quiet >= stall:
+				a.cancel(ctx, plugin, cancel)
+				return ending{err: a.stalled(stall), asked: asked(stop)}
 			}
 		case <-sync:
 			go a.checkpoints.idly(func() { a.syncVolume(ctx) })
@@ -82,24 +90,40 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			stopping = nil
 			grace := time.Duration(a.run.Spec.Options.StopGrace)
 			deadline.within(grace)
-			a.log.Say(eventlog.Stopping, "asked to stop: saving a checkpoint (at most %s); once more to leave at once", grace)
+			reason := "asked to stop"
+			if cause := asked(stop); exit.Of(cause) == exit.TimeLimit {
+				reason = cause.Error()
+			}
+			a.log.Say(eventlog.Stopping, "%s: saving a checkpoint (at most %s); once more to leave at once", reason, grace)
 			a.askToStop(plugin)
 		case <-failed:
 			failed = nil
 			deadline.within(failedGrace)
 		case <-deadline.passed:
-			cancel()
 			a.log.Say(eventlog.Warning, "the plugin did not return from Train in time")
-			select {
-			case <-plugin.Done():
-			case <-time.After(cancelGrace):
-			case <-ctx.Done():
-			}
+			a.cancel(ctx, plugin, cancel)
 			return ending{asked: asked(stop), cut: true}
 		case <-ctx.Done():
 			return ending{asked: asked(stop), cut: true}
 		}
 	}
+}
+
+// cancel cancels Train, and gives the plugin a moment to leave by itself.
+func (a *attempt) cancel(ctx context.Context, plugin *plugin.Plugin, cancel func()) {
+	cancel()
+	select {
+	case <-plugin.Done():
+	case <-time.After(cancelGrace):
+	case <-ctx.Done():
+	}
+}
+
+// stalled says that there was no sign of life for so long.
+func (a *attempt) stalled(limit time.Duration) error {
+	progress, _ := a.metrics.now()
+	return exit.Errorf(exit.Plugin, "the plugin has stalled: after step %d, no metric, progress, save or printed line came for %s", progress.Step, limit).
+		Hint("See what came before: mtt-host logs %s\nIf it only needs longer, give it more, or 0 for no limit: mtt-host resume %s --stall 1h", a.run.ID, a.run.ID)
 }
 
 // asked is why the attempt was asked to end; nil if it was not.
@@ -139,12 +163,16 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		return nil, outputs(err)
 	}
 	maps.Copy(environment, spec.Options.Env)
+	maps.Copy(environment, a.secrets)
 	started, err := plugin.Start(ctx, plugin.Options{
 		Executable: plan.executable,
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
 		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
-		Output:  func(line string) { a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line}) },
+		Output: func(line string) {
+			a.life.sign()
+			a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line})
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -185,6 +213,7 @@ func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.Trai
 		Device:     plan.device.Name,
 		Cadence:    &experimentv1.Cadence{Steps: spec.Options.Cadence.Steps, Interval: durationpb.New(spec.Options.Cadence.Interval)},
 		StopGrace:  durationpb.New(time.Duration(spec.Options.StopGrace)),
+		Data:       a.data,
 		HostServices: started.Serve(func(server *grpc.Server) {
 			experimentv1.RegisterCheckpointServiceServer(server, a.checkpoints)
 			experimentv1.RegisterMetricServiceServer(server, a.metrics)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -19,6 +20,10 @@ type Worker struct {
 	Emit    func(eventlog.Event) // gets the events of the attempt as they are logged, one at a time; it must not block
 	// Sync makes what was written to the volume durable beyond this machine, where it is elsewhere. nil: it is here.
 	Sync func(context.Context) error
+	// Data are the directories of the run's data, if they are not those that its options name.
+	Data map[string]string
+	// Secrets are variables that the plugin gets and no record has.
+	Secrets map[string]string
 	// Executable is where the plugin is, if it is not to be run from the volume.
 	Executable string
 }
@@ -26,7 +31,7 @@ type Worker struct {
 // Attempt lives the next attempt of the run. The error is of what comes before it and leaves the run as it was; how
 // the attempt itself went is the outcome. A run that needs no further step ends without an attempt.
 //
-// When stop is cancelled, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
+// When stop is cancelled, or the run's time limit is used up, the attempt ends with a checkpoint; the cause is an error with the exit code that this gives.
 // When ctx is cancelled, it ends at once, without one.
 func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	plan, err := w.plan(stop) // nothing can be lost yet
@@ -45,7 +50,7 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	if err := w.claim(plan); err != nil {
 		return Outcome{}, err
 	}
-	return w.record(plan.attempt, w.live(ctx, stop, plan))
+	return w.record(plan.attempt, w.limited(ctx, stop, plan))
 }
 
 // Say logs what comes behind an attempt.
@@ -70,17 +75,34 @@ func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	if cause := asked(stop); cause != nil {
 		outcome.State, outcome.Err = endOf(cause), exit.Errorf(exit.Of(cause), "%w, before training had begun", cause)
 	} else if err == nil {
-		outcome = w.live(ctx, stop, plan)
+		outcome = w.limited(ctx, stop, plan)
 	}
 	outcome, err = w.record(n, outcome)
 	// Also when there is no time left: without this nobody would know.
 	return outcome, errors.Join(err, plan.sync.now(context.WithoutCancel(ctx)))
 }
 
+// limited is live within the run's time limit.
+func (w *Worker) limited(ctx, stop context.Context, plan *plan) Outcome {
+	began := time.Now()
+	stop, release := context.WithTimeoutCause(stop, plan.timeLeft, w.Run.TimeUp())
+	defer release()
+	outcome := w.live(ctx, stop, plan)
+	outcome.Lived = time.Since(began)
+	return outcome
+}
+
+func (w *Worker) data() map[string]string {
+	if w.Data != nil {
+		return w.Data
+	}
+	return w.Run.Spec.Options.Mounts
+}
+
 // record writes how an attempt has ended.
 func (w *Worker) record(n int, outcome Outcome) (Outcome, error) {
 	outcome.Attempt = n
-	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished"}
+	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished", Lived: run.Duration(outcome.Lived)}
 	if outcome.Err != nil {
 		end.Cause = outcome.Err.Error()
 	}

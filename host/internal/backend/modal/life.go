@@ -45,6 +45,8 @@ var errSuperseded = errors.New("another supervisor has taken over")
 
 // Attempt is that of supervise.Life.
 func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
+	stop, release := l.costLimited(stop)
+	defer release()
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -67,6 +69,9 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	if resume != nil && resume.Reason == checkpoint.Final {
 		outcome := worker.Outcome{State: run.Succeeded, Attempt: len(attempts), Step: resume.Step, Result: resume.Result}
 		return outcome, l.finish(ctx, run.Result{State: run.Succeeded, Result: resume.Result, Step: resume.Step, Attempt: resume.Attempt})
+	}
+	if _, err := l.run.TimeLeft(attempts); err != nil {
+		return worker.Outcome{}, err
 	}
 	if cause := context.Cause(stop); cause != nil {
 		return worker.Outcome{State: run.Stopped, Err: cause}, l.persist(ctx, "record the stop", func() error {
@@ -256,6 +261,9 @@ func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.
 	if err != nil {
 		return worker.Outcome{}, err
 	}
+	if attempt.Sandbox != nil {
+		outcome.Lived = time.Since(attempt.Sandbox.Time)
+	}
 	outcome.Step, outcome.Progressed = max(outcome.Step, saved), saved > attempt.Claim.ResumedStep
 	final, err := l.run.Result()
 	switch {
@@ -333,7 +341,7 @@ func (l *life) end(ctx context.Context, n int, outcome worker.Outcome) error {
 		cause = outcome.Err.Error()
 	}
 	return l.persist(ctx, "record an attempt's end", func() error {
-		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step})
+		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived)})
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}

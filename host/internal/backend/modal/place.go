@@ -79,7 +79,7 @@ func (l *life) refused(err error, gpu string) error {
 func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	d := definition{
-		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB,
+		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB, capped: modal.MaxCost > 0,
 		limit:   min(time.Duration(modal.AttemptLimit)+time.Duration(l.run.Spec.Options.StopGrace)+untilTerminated, run.SandboxLimit).Round(time.Second),
 		secrets: l.secrets,
 		volumes: append([]volumeMount{{id: modal.VolumeID, path: MountPath}}, l.mounts...),

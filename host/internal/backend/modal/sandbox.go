@@ -23,7 +23,8 @@ type definition struct {
 	command []string
 	gpu     string // "" for none
 	cpu     float64
-	memory  int // MiB
+	memory  int  // MiB
+	capped  bool // use no more than that, which Modal would bill
 	limit   time.Duration
 	secrets []string // ids
 	volumes []volumeMount
@@ -45,13 +46,17 @@ func (c *Client) create(ctx context.Context, app string, d definition) (id strin
 	for _, v := range d.volumes {
 		mounts = append(mounts, pb.VolumeMount_builder{VolumeId: v.id, MountPath: v.path, ReadOnly: v.readOnly, AllowBackgroundCommits: true}.Build())
 	}
+	resources := pb.Resources_builder{GpuConfig: gpu, MilliCpu: uint32(1000 * d.cpu), MemoryMb: uint32(d.memory)}
+	if d.capped {
+		resources.MilliCpuMax, resources.MemoryMbMax = resources.MilliCpu, resources.MemoryMb
+	}
 	request := pb.SandboxCreateRequest_builder{AppId: app, Definition: pb.Sandbox_builder{
 		EntrypointArgs: d.command,
 		ImageId:        d.image,
 		SecretIds:      d.secrets,
 		TimeoutSecs:    uint32(d.limit / time.Second),
 		NetworkAccess:  pb.NetworkAccess_builder{NetworkAccessType: pb.NetworkAccess_OPEN}.Build(),
-		Resources:      pb.Resources_builder{GpuConfig: gpu, MilliCpu: uint32(1000 * d.cpu), MemoryMb: uint32(d.memory)}.Build(),
+		Resources:      resources.Build(),
 		VolumeMounts:   mounts,
 		OpenPorts:      &pb.PortSpecs{},
 		Name:           &d.name,

@@ -56,6 +56,21 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 	return err
 }
 
+// Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets. exit.NotFound: it has not.
+func (b *Backend) Check(ctx context.Context, spec *run.Spec) error {
+	for _, volume := range spec.Options.Mounts {
+		if _, err := b.client.volume(ctx, volume); err != nil {
+			return dataError(spec.RunID, volume, b.final(err))
+		}
+	}
+	for _, secret := range spec.Options.Modal.Secrets {
+		if _, err := b.client.secret(ctx, b.environment, secret); err != nil {
+			return b.final(err)
+		}
+	}
+	return nil
+}
+
 // Detach is that of backend.Backend: it starts a supervisor, which starts the attempts. The run has been created, or
 // readied to go on, and its executables are on the volume.
 func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
@@ -107,7 +122,7 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int) error 
 		return err
 	}
 	_, err := b.client.create(ctx, b.app, definition{
-		name: supervisorName(r.ID, n), image: image, secrets: []string{secret},
+		name: supervisorName(r.ID, n), image: image, secrets: []string{secret}, cpu: supervisorCores, memory: supervisorMemory, capped: true,
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
 		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),

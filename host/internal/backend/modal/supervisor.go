@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -146,7 +147,14 @@ func (l *life) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.secrets = nil
+		l.secrets, l.mounts = nil, nil
+		for name, of := range l.run.Spec.Options.Mounts {
+			volume, err := l.backend.client.volume(ctx, of)
+			if err != nil {
+				return dataError(l.run.ID, of, err)
+			}
+			l.mounts = append(l.mounts, volumeMount{id: volume.id, path: path.Join(DataPath, name), readOnly: true})
+		}
 		for _, secret := range modal.Secrets {
 			id, err := l.backend.client.secret(ctx, l.backend.environment, secret)
 			if err != nil {
@@ -156,6 +164,14 @@ func (l *life) prepare(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+func dataError(id, volume string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return exit.Errorf(exit.NotFound, "there is no volume %s with the run's data", volume).
+			Hint("Name another: mtt-host resume %s --mount VOLUME:NAME", id)
+	}
+	return err
 }
 
 // succeed starts a successor.

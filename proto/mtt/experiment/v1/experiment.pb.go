@@ -479,7 +479,12 @@ type TrainRequest struct {
 	// Time from Stop to the cancellation of Train.
 	StopGrace *durationpb.Duration `protobuf:"bytes,9,opt,name=stop_grace,json=stopGrace,proto3" json:"stop_grace,omitempty"`
 	// Broker id under which CheckpointService and MetricService are served, for this attempt only.
-	HostServices  uint32 `protobuf:"varint,10,opt,name=host_services,json=hostServices,proto3" json:"host_services,omitempty"`
+	HostServices uint32 `protobuf:"varint,10,opt,name=host_services,json=hostServices,proto3" json:"host_services,omitempty"`
+	// Data that the run was given: name, of the form of DescribeResponse.name, to the absolute path of a directory that
+	// exists. It is read-only: what a plugin writes there may fail, or be seen by other runs. A name that the person did
+	// not give is absent, and a later attempt, which may live on another machine, can get another path for the same
+	// name: no path belongs in a checkpoint.
+	Data          map[string]string `protobuf:"bytes,11,rep,name=data,proto3" json:"data,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -582,6 +587,13 @@ func (x *TrainRequest) GetHostServices() uint32 {
 		return x.HostServices
 	}
 	return 0
+}
+
+func (x *TrainRequest) GetData() map[string]string {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 // Cadence of periodic checkpoints. Both zero: only at stop and at the end.
@@ -1793,7 +1805,7 @@ const file_mtt_experiment_v1_experiment_proto_rawDesc = "" +
 	"\asummary\x18\t \x01(\tR\asummary\"^\n" +
 	"\fResultMetric\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
-	"\tdirection\x18\x02 \x01(\x0e2\x1c.mtt.experiment.v1.DirectionR\tdirection\"\xf7\x02\n" +
+	"\tdirection\x18\x02 \x01(\x0e2\x1c.mtt.experiment.v1.DirectionR\tdirection\"\xef\x03\n" +
 	"\fTrainRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x1d\n" +
@@ -1808,7 +1820,11 @@ const file_mtt_experiment_v1_experiment_proto_rawDesc = "" +
 	"\n" +
 	"stop_grace\x18\t \x01(\v2\x19.google.protobuf.DurationR\tstopGrace\x12#\n" +
 	"\rhost_services\x18\n" +
-	" \x01(\rR\fhostServices\"V\n" +
+	" \x01(\rR\fhostServices\x12=\n" +
+	"\x04data\x18\v \x03(\v2).mtt.experiment.v1.TrainRequest.DataEntryR\x04data\x1a7\n" +
+	"\tDataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"V\n" +
 	"\aCadence\x12\x14\n" +
 	"\x05steps\x18\x01 \x01(\x04R\x05steps\x125\n" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x99\x02\n" +
@@ -1930,7 +1946,7 @@ func file_mtt_experiment_v1_experiment_proto_rawDescGZIP() []byte {
 }
 
 var file_mtt_experiment_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_mtt_experiment_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_mtt_experiment_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_mtt_experiment_v1_experiment_proto_goTypes = []any{
 	(Capability)(0),                 // 0: mtt.experiment.v1.Capability
 	(Direction)(0),                  // 1: mtt.experiment.v1.Direction
@@ -1961,9 +1977,10 @@ var file_mtt_experiment_v1_experiment_proto_goTypes = []any{
 	(*ScalarPoint)(nil),             // 26: mtt.experiment.v1.ScalarPoint
 	(*Progress)(nil),                // 27: mtt.experiment.v1.Progress
 	(*LogMetricsResponse)(nil),      // 28: mtt.experiment.v1.LogMetricsResponse
-	nil,                             // 29: mtt.experiment.v1.TrainResponse.ResultEntry
-	nil,                             // 30: mtt.experiment.v1.SaveHeader.ResultEntry
-	(*durationpb.Duration)(nil),     // 31: google.protobuf.Duration
+	nil,                             // 29: mtt.experiment.v1.TrainRequest.DataEntry
+	nil,                             // 30: mtt.experiment.v1.TrainResponse.ResultEntry
+	nil,                             // 31: mtt.experiment.v1.SaveHeader.ResultEntry
+	(*durationpb.Duration)(nil),     // 32: google.protobuf.Duration
 }
 var file_mtt_experiment_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: mtt.experiment.v1.DescribeResponse.capabilities:type_name -> mtt.experiment.v1.Capability
@@ -1971,42 +1988,43 @@ var file_mtt_experiment_v1_experiment_proto_depIdxs = []int32{
 	1,  // 2: mtt.experiment.v1.ResultMetric.direction:type_name -> mtt.experiment.v1.Direction
 	19, // 3: mtt.experiment.v1.TrainRequest.resume:type_name -> mtt.experiment.v1.Checkpoint
 	8,  // 4: mtt.experiment.v1.TrainRequest.cadence:type_name -> mtt.experiment.v1.Cadence
-	31, // 5: mtt.experiment.v1.TrainRequest.stop_grace:type_name -> google.protobuf.Duration
-	31, // 6: mtt.experiment.v1.Cadence.interval:type_name -> google.protobuf.Duration
-	2,  // 7: mtt.experiment.v1.TrainResponse.outcome:type_name -> mtt.experiment.v1.Outcome
-	29, // 8: mtt.experiment.v1.TrainResponse.result:type_name -> mtt.experiment.v1.TrainResponse.ResultEntry
-	10, // 9: mtt.experiment.v1.TrainResponse.failure:type_name -> mtt.experiment.v1.Failure
-	14, // 10: mtt.experiment.v1.SaveCheckpointRequest.header:type_name -> mtt.experiment.v1.SaveHeader
-	15, // 11: mtt.experiment.v1.SaveCheckpointRequest.blob:type_name -> mtt.experiment.v1.BlobFrame
-	17, // 12: mtt.experiment.v1.SaveCheckpointRequest.commit:type_name -> mtt.experiment.v1.SaveCommit
-	3,  // 13: mtt.experiment.v1.SaveHeader.reason:type_name -> mtt.experiment.v1.Reason
-	30, // 14: mtt.experiment.v1.SaveHeader.result:type_name -> mtt.experiment.v1.SaveHeader.ResultEntry
-	16, // 15: mtt.experiment.v1.BlobFrame.end:type_name -> mtt.experiment.v1.BlobEnd
-	19, // 16: mtt.experiment.v1.SaveCheckpointResponse.checkpoint:type_name -> mtt.experiment.v1.Checkpoint
-	20, // 17: mtt.experiment.v1.Checkpoint.blobs:type_name -> mtt.experiment.v1.BlobInfo
-	15, // 18: mtt.experiment.v1.LoadCheckpointResponse.blob:type_name -> mtt.experiment.v1.BlobFrame
-	19, // 19: mtt.experiment.v1.ListCheckpointsResponse.checkpoints:type_name -> mtt.experiment.v1.Checkpoint
-	26, // 20: mtt.experiment.v1.LogMetricsRequest.scalars:type_name -> mtt.experiment.v1.ScalarPoint
-	27, // 21: mtt.experiment.v1.LogMetricsRequest.progress:type_name -> mtt.experiment.v1.Progress
-	4,  // 22: mtt.experiment.v1.ExperimentService.Describe:input_type -> mtt.experiment.v1.DescribeRequest
-	7,  // 23: mtt.experiment.v1.ExperimentService.Train:input_type -> mtt.experiment.v1.TrainRequest
-	11, // 24: mtt.experiment.v1.ExperimentService.Stop:input_type -> mtt.experiment.v1.StopRequest
-	13, // 25: mtt.experiment.v1.CheckpointService.SaveCheckpoint:input_type -> mtt.experiment.v1.SaveCheckpointRequest
-	21, // 26: mtt.experiment.v1.CheckpointService.LoadCheckpoint:input_type -> mtt.experiment.v1.LoadCheckpointRequest
-	23, // 27: mtt.experiment.v1.CheckpointService.ListCheckpoints:input_type -> mtt.experiment.v1.ListCheckpointsRequest
-	25, // 28: mtt.experiment.v1.MetricService.LogMetrics:input_type -> mtt.experiment.v1.LogMetricsRequest
-	5,  // 29: mtt.experiment.v1.ExperimentService.Describe:output_type -> mtt.experiment.v1.DescribeResponse
-	9,  // 30: mtt.experiment.v1.ExperimentService.Train:output_type -> mtt.experiment.v1.TrainResponse
-	12, // 31: mtt.experiment.v1.ExperimentService.Stop:output_type -> mtt.experiment.v1.StopResponse
-	18, // 32: mtt.experiment.v1.CheckpointService.SaveCheckpoint:output_type -> mtt.experiment.v1.SaveCheckpointResponse
-	22, // 33: mtt.experiment.v1.CheckpointService.LoadCheckpoint:output_type -> mtt.experiment.v1.LoadCheckpointResponse
-	24, // 34: mtt.experiment.v1.CheckpointService.ListCheckpoints:output_type -> mtt.experiment.v1.ListCheckpointsResponse
-	28, // 35: mtt.experiment.v1.MetricService.LogMetrics:output_type -> mtt.experiment.v1.LogMetricsResponse
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	32, // 5: mtt.experiment.v1.TrainRequest.stop_grace:type_name -> google.protobuf.Duration
+	29, // 6: mtt.experiment.v1.TrainRequest.data:type_name -> mtt.experiment.v1.TrainRequest.DataEntry
+	32, // 7: mtt.experiment.v1.Cadence.interval:type_name -> google.protobuf.Duration
+	2,  // 8: mtt.experiment.v1.TrainResponse.outcome:type_name -> mtt.experiment.v1.Outcome
+	30, // 9: mtt.experiment.v1.TrainResponse.result:type_name -> mtt.experiment.v1.TrainResponse.ResultEntry
+	10, // 10: mtt.experiment.v1.TrainResponse.failure:type_name -> mtt.experiment.v1.Failure
+	14, // 11: mtt.experiment.v1.SaveCheckpointRequest.header:type_name -> mtt.experiment.v1.SaveHeader
+	15, // 12: mtt.experiment.v1.SaveCheckpointRequest.blob:type_name -> mtt.experiment.v1.BlobFrame
+	17, // 13: mtt.experiment.v1.SaveCheckpointRequest.commit:type_name -> mtt.experiment.v1.SaveCommit
+	3,  // 14: mtt.experiment.v1.SaveHeader.reason:type_name -> mtt.experiment.v1.Reason
+	31, // 15: mtt.experiment.v1.SaveHeader.result:type_name -> mtt.experiment.v1.SaveHeader.ResultEntry
+	16, // 16: mtt.experiment.v1.BlobFrame.end:type_name -> mtt.experiment.v1.BlobEnd
+	19, // 17: mtt.experiment.v1.SaveCheckpointResponse.checkpoint:type_name -> mtt.experiment.v1.Checkpoint
+	20, // 18: mtt.experiment.v1.Checkpoint.blobs:type_name -> mtt.experiment.v1.BlobInfo
+	15, // 19: mtt.experiment.v1.LoadCheckpointResponse.blob:type_name -> mtt.experiment.v1.BlobFrame
+	19, // 20: mtt.experiment.v1.ListCheckpointsResponse.checkpoints:type_name -> mtt.experiment.v1.Checkpoint
+	26, // 21: mtt.experiment.v1.LogMetricsRequest.scalars:type_name -> mtt.experiment.v1.ScalarPoint
+	27, // 22: mtt.experiment.v1.LogMetricsRequest.progress:type_name -> mtt.experiment.v1.Progress
+	4,  // 23: mtt.experiment.v1.ExperimentService.Describe:input_type -> mtt.experiment.v1.DescribeRequest
+	7,  // 24: mtt.experiment.v1.ExperimentService.Train:input_type -> mtt.experiment.v1.TrainRequest
+	11, // 25: mtt.experiment.v1.ExperimentService.Stop:input_type -> mtt.experiment.v1.StopRequest
+	13, // 26: mtt.experiment.v1.CheckpointService.SaveCheckpoint:input_type -> mtt.experiment.v1.SaveCheckpointRequest
+	21, // 27: mtt.experiment.v1.CheckpointService.LoadCheckpoint:input_type -> mtt.experiment.v1.LoadCheckpointRequest
+	23, // 28: mtt.experiment.v1.CheckpointService.ListCheckpoints:input_type -> mtt.experiment.v1.ListCheckpointsRequest
+	25, // 29: mtt.experiment.v1.MetricService.LogMetrics:input_type -> mtt.experiment.v1.LogMetricsRequest
+	5,  // 30: mtt.experiment.v1.ExperimentService.Describe:output_type -> mtt.experiment.v1.DescribeResponse
+	9,  // 31: mtt.experiment.v1.ExperimentService.Train:output_type -> mtt.experiment.v1.TrainResponse
+	12, // 32: mtt.experiment.v1.ExperimentService.Stop:output_type -> mtt.experiment.v1.StopResponse
+	18, // 33: mtt.experiment.v1.CheckpointService.SaveCheckpoint:output_type -> mtt.experiment.v1.SaveCheckpointResponse
+	22, // 34: mtt.experiment.v1.CheckpointService.LoadCheckpoint:output_type -> mtt.experiment.v1.LoadCheckpointResponse
+	24, // 35: mtt.experiment.v1.CheckpointService.ListCheckpoints:output_type -> mtt.experiment.v1.ListCheckpointsResponse
+	28, // 36: mtt.experiment.v1.MetricService.LogMetrics:output_type -> mtt.experiment.v1.LogMetricsResponse
+	30, // [30:37] is the sub-list for method output_type
+	23, // [23:30] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_mtt_experiment_v1_experiment_proto_init() }
@@ -2030,7 +2048,7 @@ func file_mtt_experiment_v1_experiment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mtt_experiment_v1_experiment_proto_rawDesc), len(file_mtt_experiment_v1_experiment_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
