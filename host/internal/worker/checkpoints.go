@@ -132,10 +132,12 @@ func (s *checkpointService) receive(stream grpc.ClientStreamingServer[experiment
 		if err != nil {
 			return err
 		}
-		s.life.sign()
 		switch frame := request.GetFrame().(type) {
 		case *experimentv1.SaveCheckpointRequest_Blob:
-			if err := assembler.Frame(frame.Blob); err != nil {
+			release := s.life.hold()
+			err := assembler.Frame(frame.Blob)
+			release()
+			if err != nil {
 				return err
 			}
 		case *experimentv1.SaveCheckpointRequest_Commit:

@@ -44,7 +44,7 @@ func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, 
 
 // LogMetrics appends a batch; see the service's definition for its rules.
 func (s *metricService) LogMetrics(_ context.Context, request *experimentv1.LogMetricsRequest) (*experimentv1.LogMetricsResponse, error) {
-	s.life.sign()
+	defer s.life.hold()()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if progress := request.GetProgress(); progress != nil {
