@@ -40,20 +40,27 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 			if n := command.ArgsLenAtDash(); n >= 0 {
 				args, flags = args[:n], args[n:]
 			}
-			path, ok := tensorboard.Find()
-			if !ok {
-				return exit.Errorf(exit.NotFound, "there is no TensorBoard here").
-					Hint("Install it: pip install tensorboard\nOr name one in MTT_TENSORBOARD.")
-			}
-			if elsewhere, ok := on.(*modal.Backend); ok {
-				return watchMirror(command, elsewhere, path, args, flags)
+			elsewhere, ok := on.(*modal.Backend)
+			if ok {
+				if err := elsewhere.Mirror(command.Context(), args); err != nil {
+					return err
+				}
 			}
 			shown, err := logdir(on.Registry(), args)
 			if err != nil {
 				return err
 			}
+			path, found := tensorboard.Find()
+			if !found {
+				return exit.Errorf(exit.NotFound, "there is no TensorBoard here").
+					Hint("Install it: pip install tensorboard\nOr name one in MTT_TENSORBOARD.")
+			}
+			board := append([]string{path, "--logdir", shown}, flags...)
+			if ok {
+				return watchMirror(command, elsewhere, args, board)
+			}
 			// In our place: then its signals, its output and its end are those of this command.
-			err = syscall.Exec(path, append([]string{path, "--logdir", shown}, flags...), os.Environ())
+			err = syscall.Exec(path, board, os.Environ())
 			return exit.Errorf(exit.NotFound, "cannot start %s: %w", path, err)
 		},
 	}
@@ -65,20 +72,13 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 const mirrorEvery = 5 * time.Second
 
 // watchMirror starts TensorBoard on a copy of runs that are elsewhere, and keeps that up to date until it ends.
-func watchMirror(command *cobra.Command, on *modal.Backend, path string, ids, flags []string) error {
+func watchMirror(command *cobra.Command, on *modal.Backend, ids, args []string) error {
 	signals, release := catch(command.Context())
 	defer release()
-	if err := on.Mirror(signals.stop, ids); err != nil {
-		return err
-	}
-	shown, err := logdir(on.Registry(), ids)
-	if err != nil {
-		return err
-	}
-	board := exec.Command(path, append([]string{"--logdir", shown}, flags...)...)
+	board := exec.Command(args[0], args[1:]...)
 	board.Stdin, board.Stdout, board.Stderr = command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()
 	if err := board.Start(); err != nil {
-		return exit.Errorf(exit.NotFound, "cannot start %s: %w", path, err)
+		return exit.Errorf(exit.NotFound, "cannot start %s: %w", args[0], err)
 	}
 	defer context.AfterFunc(signals.stop, func() { _ = board.Process.Signal(syscall.SIGTERM) })()
 	done := make(chan struct{})
