@@ -25,12 +25,14 @@ type modalOptions struct {
 	apt             []string
 	secrets         []string
 	maxCost         float64
+	build           bool
+	buildSecrets    []string
 	attemptLimit    time.Duration
 	supervisorLimit time.Duration
 }
 
 // ofModal are the flags that mean something on Modal only.
-var ofModal = []string{"gpu", "cpu", "memory", "image", "apt", "secret", "max-cost", "attempt-limit", "supervisor-limit"}
+var ofModal = []string{"binary", "build", "build-secret", "gpu", "cpu", "memory", "image", "apt", "secret", "max-cost", "attempt-limit", "supervisor-limit"}
 
 func (o *modalOptions) add(flags *pflag.FlagSet) {
 	o.flags = flags
@@ -52,7 +54,7 @@ func (o *modalOptions) add(flags *pflag.FlagSet) {
 func (o *modalOptions) apply(options *run.Options, on place) error {
 	if !on.elsewhere() {
 		for _, name := range ofModal {
-			if o.flags.Changed(name) && o.flags.Lookup(name).Annotations[variableOf] == nil {
+			if flag := o.flags.Lookup(name); flag != nil && flag.Changed && flag.Annotations[variableOf] == nil {
 				return exit.Errorf(exit.Usage, "%s: this is for runs on Modal", given(o.flags, name)).Hint("Add -b modal.")
 			}
 		}
@@ -144,25 +146,28 @@ func (o *modalOptions) applyCost(m *run.Modal) (err error) {
 	return err
 }
 
-func (o *modalOptions) applySecrets(m *run.Modal) error {
-	if !o.flags.Changed("secret") {
-		return nil
+func (o *modalOptions) applySecrets(m *run.Modal) (err error) {
+	if o.flags.Changed("secret") {
+		m.Secrets, err = parseSecrets("secret", o.secrets)
 	}
-	m.Secrets = nil
-	for _, text := range o.secrets {
+	return err
+}
+
+func parseSecrets(flag string, texts []string) (secrets []run.Secret, err error) {
+	for _, text := range texts {
 		name, keys, ok := strings.Cut(text, "=")
 		secret := run.Secret{Name: name, Keys: strings.Split(keys, ",")}
 		if !ok || name == "" || slices.Contains(secret.Keys, "") {
-			return exit.Errorf(exit.Usage, "--secret %s: want NAME=KEY, or NAME=KEY,KEY", text)
+			return nil, exit.Errorf(exit.Usage, "--%s %s: want NAME=KEY, or NAME=KEY,KEY", flag, text)
 		}
 		for _, key := range secret.Keys {
 			if strings.HasPrefix(key, "MODAL_") {
-				return exit.Errorf(exit.Usage, "--secret %s: a plugin gets no credentials of Modal's", text)
+				return nil, exit.Errorf(exit.Usage, "--%s %s: Modal's credentials go to no plugin", flag, text)
 			}
 		}
-		m.Secrets = append(m.Secrets, secret)
+		secrets = append(secrets, secret)
 	}
-	return nil
+	return secrets, nil
 }
 
 // parseMemory reads a size such as 16GiB as mebibytes.

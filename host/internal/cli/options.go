@@ -127,7 +127,7 @@ func (c *common) check() error {
 func (c *common) json() bool { return c.format == "json" }
 
 // notFromEnvironment are the flags that name one run or one thing to do, and so make no sense as a lasting setting.
-var notFromEnvironment = map[string]bool{"help": true, "detach": true, "dry-run": true, "force": true, "install": true, "recursive": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "env-var": true, "mount": true, "plugin": true}
+var notFromEnvironment = map[string]bool{"help": true, "detach": true, "dry-run": true, "force": true, "install": true, "recursive": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "binary": true, "build": true, "build-secret": true, "env-var": true, "mount": true, "plugin": true}
 
 // fromEnvironment sets the flags that the command line does not from MTT_* variables: --outputs from MTT_OUTPUTS,
 // --checkpoint-every from MTT_CHECKPOINT_EVERY.

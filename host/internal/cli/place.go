@@ -122,15 +122,15 @@ func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 	if err != nil {
 		return err
 	}
-	missing, err := elsewhere.Missing(ctx, uploads)
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	var bytes int64
-	for _, upload := range missing {
+	for _, upload := range uploads {
+		if upload.Size > 0 {
+			continue
+		}
+		missing, err := elsewhere.Missing(ctx, []modal.Upload{upload})
 		switch {
-		case upload.Size > 0:
-			bytes += upload.Size
+		case err != nil:
+			return err
+		case len(missing) == 0:
 		case upload.SHA256 == spec.Options.Modal.HostSHA256:
 			return exit.Errorf(exit.NotFound, "the mtt-host that began run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
 				Hint("Use the mtt-host that began it, or start another run: mtt-host run PLUGIN --new")
@@ -139,8 +139,21 @@ func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 				Hint("Go on with code that is here: mtt-host resume %s --plugin PLUGIN", spec.RunID)
 		}
 	}
-	view.say(fmt.Sprintf("sending %s to volume %s", sizeText(uint64(bytes)), spec.Options.Modal.Volume))
-	return elsewhere.Send(ctx, missing, nil)
+	return p.upload(ctx, view, elsewhere, uploads)
+}
+
+// upload brings executables to the volume, those that it does not have. How much that is is said first.
+func (p place) upload(ctx context.Context, view *view, on *modal.Backend, uploads []modal.Upload) error {
+	missing, err := on.Missing(ctx, uploads)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var bytes int64
+	for _, upload := range missing {
+		bytes += upload.Size
+	}
+	view.say(fmt.Sprintf("sending %s to volume %s", sizeText(uint64(bytes)), on.VolumeName()))
+	return on.Send(ctx, missing, nil)
 }
 
 // stage makes the directory in which executables are before they go to a volume.
@@ -170,5 +183,12 @@ func hostForModal() (modal.Upload, error) {
 		return modal.Upload{}, exit.Errorf(exit.NotFound, "the mtt-host for Modal's machines is not there: %w", err).
 			Hint("Build it: make build")
 	}
-	return modal.Upload{SHA256: sum, Path: path}, err
+	if err != nil {
+		return modal.Upload{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return modal.Upload{}, err
+	}
+	return modal.Upload{SHA256: sum, Path: path, Size: info.Size()}, nil
 }

@@ -91,7 +91,7 @@ func newRoot() *cobra.Command {
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newResume(), newSupervise(), newSuperviseModal(), newWork(), newAttach(), newLogs(), newWait(), newStop(), newTensorBoard(), newList(), newShow(), newCheckpoints(), newVolume(), newPlugin(), newDoctor(), newVersion(),
+		newRun(), newResume(), newSupervise(), newSuperviseModal(), newWork(), newBuildOnModal(), newAttach(), newLogs(), newWait(), newStop(), newTensorBoard(), newList(), newShow(), newCheckpoints(), newVolume(), newPlugin(), newDoctor(), newVersion(),
 	)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
+	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/supervise"
 	"github.com/mtt-project/mtt/host/internal/worker"
@@ -48,6 +49,15 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 			}
 			return live(command, common, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
+				if elsewhere.build && on.elsewhere() {
+					secrets, err := parseSecrets("build-secret", elsewhere.buildSecrets)
+					if err != nil {
+						return nil, err
+					}
+					request.Install = func(ctx context.Context, _ run.Options) (run.Plugin, *plugin.Description, error) {
+						return on.buildOnModal(ctx, view, args[0], secrets)
+					}
+				}
 				request.Ready = func(ctx context.Context, spec *run.Spec) error { return on.send(ctx, view, spec) }
 				request.Options = func(o *run.Options) error { return both(o, on, &elsewhere, &options) }
 				spec, err := launch.Prepare(ctx, request)
@@ -71,6 +81,9 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
 	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
 	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")
+	flags.BoolVar(&elsewhere.build, "build", false, "with -b modal: build the plugin there, in a Sandbox without a GPU, from its source")
+	flags.StringArrayVar(&elsewhere.buildSecrets, "build-secret", nil, "with --build: `NAME=KEY,...` of a Modal Secret that the go command gets, for private modules")
+	flags.StringVar(&request.Binary, "binary", "", "with -b modal: the plugin's executable for linux/amd64, built elsewhere")
 	flags.BoolVar(&dry, "dry-run", false, "say what would be done, and send nothing")
 	flags.BoolVar(&request.New, "new", false, "start another run beside an unfinished one")
 	return command

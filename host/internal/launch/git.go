@@ -9,9 +9,9 @@ import (
 // maxDiff bounds what of an uncommitted change is kept with a run. A longer one is generated or data.
 const maxDiff = 64 << 10
 
-// sourceState returns the commit that a directory is at, and what was changed since. Both are empty where there is no
+// SourceState returns the commit that a directory is at, and what was changed since. Both are empty where there is no
 // git to ask; the digest of the plugin is the run's identity, and this is for people.
-func sourceState(ctx context.Context, dir string) (commit, diff string) {
+func SourceState(ctx context.Context, dir string) (commit, diff string) {
 	commit, err := git(ctx, dir, "rev-parse", "HEAD")
 	if err != nil {
 		return "", ""

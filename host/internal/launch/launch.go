@@ -24,6 +24,10 @@ type Request struct {
 	New        bool   // never go on with an earlier run
 	Options    func(*run.Options) error
 	Host       func() (run.Host, error) // who makes the run
+	// Binary is what was built for the machine that the run is lived on; "" to build or take what Plugin names.
+	Binary string
+	// Install, if it is not nil, installs the plugin in another way.
+	Install func(context.Context, run.Options) (run.Plugin, *plugin.Description, error)
 	// Bin makes, where it is missing, the directory that the plugin's executable is kept in, and returns it.
 	Bin func() (string, error)
 	// Ready, if it is not nil, is called before a new run is made: whoever finds one finds all that it needs.
@@ -44,12 +48,17 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	if err := request.Options(&options); err != nil {
 		return nil, err
 	}
-	code, description, err := Install(ctx, request.Bin, request.Plugin, options)
+	code, description, err := request.install(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	if options.Device != device.Auto && options.Modal == nil { // one that is named is there, or nothing is begun; the attempt opens it
 		if _, _, err := device.Choose(options.Device, description.Devices, options.Exact); err != nil {
+			return nil, err
+		}
+	}
+	if options.Modal != nil {
+		if err := description.CanUse(options.Device); err != nil {
 			return nil, err
 		}
 	}
@@ -77,8 +86,15 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	return spec, nil
 }
 
+func (r Request) install(ctx context.Context, options run.Options) (run.Plugin, *plugin.Description, error) {
+	if r.Install != nil {
+		return r.Install(ctx, options)
+	}
+	return Install(ctx, r.Bin, r.Plugin, r.Binary, options)
+}
+
 // Install brings the plugin that a person names into a directory of executables, and asks it what it is.
-func Install(ctx context.Context, bin func() (string, error), name string, options run.Options) (run.Plugin, *plugin.Description, error) {
+func Install(ctx context.Context, bin func() (string, error), name, binary string, options run.Options) (run.Plugin, *plugin.Description, error) {
 	source, err := plugin.Find(name)
 	if err != nil {
 		return run.Plugin{}, nil, err
@@ -87,17 +103,26 @@ func Install(ctx context.Context, bin func() (string, error), name string, optio
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	executable, err := plugin.Install(ctx, source, dir)
+	var executable, asked plugin.Executable
+	if options.Modal != nil {
+		executable, asked, err = plugin.InstallForModal(ctx, source, binary, dir)
+	} else {
+		executable, err = plugin.Install(ctx, source, dir)
+		asked = executable
+	}
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	description, err := plugin.Describe(ctx, executable, options.Env, time.Duration(options.StartTimeout))
+	description, err := plugin.Describe(ctx, asked, options.Env, time.Duration(options.StartTimeout))
+	if err == nil && options.Modal != nil {
+		err = fitsModal(executable, options)
+	}
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
 	code := run.Plugin{SHA256: executable.SHA256, Path: source.Path}
 	if source.Directory {
-		code.Commit, code.Diff = sourceState(ctx, source.Path)
+		code.Commit, code.Diff = SourceState(ctx, source.Path)
 	}
 	return code, description, nil
 }

@@ -36,7 +36,7 @@ func Resume(ctx context.Context, registry *run.Registry, bin func() (string, err
 
 // adopt makes the run one of other code, if that is the same experiment and takes the same configuration.
 func adopt(ctx context.Context, bin func() (string, error), spec *run.Spec, name string) error {
-	code, description, err := Install(ctx, bin, name, spec.Options)
+	code, description, err := Install(ctx, bin, name, "", spec.Options)
 	if err != nil {
 		return err
 	}

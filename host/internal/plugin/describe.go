@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -29,6 +30,19 @@ type Description struct {
 	SHA256           string            `json:"sha256"`
 
 	Config *config.Schema `json:"-"`
+}
+
+// ReadDescription reads what a Describe on another machine has printed as JSON.
+func ReadDescription(raw []byte) (*Description, error) {
+	d := new(Description)
+	err := json.Unmarshal(raw, d)
+	if err == nil {
+		d.Config, err = config.ParseSchema(d.ConfigSchema)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a plugin's description: %w", err)
+	}
+	return d, nil
 }
 
 // Describe starts the executable, asks it what it is, and ends it. It gets the same environment as for training.

@@ -32,6 +32,40 @@ func Installing(bin string) string { return filepath.Join(bin, ".install") }
 // Install builds the source if it is a directory, and puts the executable into the directory bin. One that is there
 // already is neither copied nor written.
 func Install(ctx context.Context, source Source, bin string) (Executable, error) {
+	return install(ctx, source, bin, nil)
+}
+
+// InstallForModal is Install for a machine of Modal's, linux/amd64. binary, if it is not empty, is what was built for it
+// elsewhere. asked is the executable that can be asked here what the plugin is: the same, where it runs here.
+func InstallForModal(ctx context.Context, source Source, binary, bin string) (sent, asked Executable, err error) {
+	here := runtime.GOOS == "linux" && runtime.GOARCH == "amd64"
+	if !source.Directory && binary == "" {
+		binary, source = source.Path, Source{}
+	}
+	if binary != "" {
+		if _, err := Inspect(binary); err != nil {
+			return sent, asked, err
+		}
+		if sent, err = take(binary, bin); err != nil || here {
+			return sent, sent, err
+		}
+		if !source.Directory {
+			return sent, asked, exit.Errorf(exit.Usage, "%s does not run on this machine, so it cannot be asked what it is", binary).
+				Hint("Name the directory of its source as well: mtt-host run DIR --binary %s", binary)
+		}
+		asked, err = Install(ctx, source, bin)
+		return sent, asked, err
+	}
+	if asked, err = Install(ctx, source, bin); err != nil || here {
+		return asked, asked, err
+	}
+	// Without a C compiler for Linux, which hardly any machine has: pure Go.
+	sent, err = install(ctx, source, bin, []string{"GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0"})
+	return sent, asked, err
+}
+
+// install is Install with more variables for the compiler.
+func install(ctx context.Context, source Source, bin string, env []string) (Executable, error) {
 	if !source.Directory {
 		return take(source.Path, bin)
 	}
@@ -41,7 +75,7 @@ func Install(ctx context.Context, source Source, bin string) (Executable, error)
 	}
 	defer dir.Close()
 	built := filepath.Join(dir.Path, "plugin")
-	if err := build(ctx, source.Path, built); err != nil {
+	if err := build(ctx, source.Path, built, env); err != nil {
 		return Executable{}, err
 	}
 	executable, err := named(source.Path, built, bin)
@@ -109,7 +143,7 @@ func (e Executable) Verify() error {
 
 // build compiles a main package. The digest of the result must not change with a commit or with the directory's name,
 // so neither is stamped into it.
-func build(ctx context.Context, dir, output string) error {
+func build(ctx context.Context, dir, output string, env []string) error {
 	compiler, err := exec.LookPath("go")
 	if err != nil {
 		return exit.Errorf(exit.Usage, "cannot build %s: there is no go command on PATH", dir).
@@ -117,7 +151,7 @@ func build(ctx context.Context, dir, output string) error {
 	}
 	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-o", output, ".")
 	command.Dir = dir
-	command.Env = append(os.Environ(), "GOTMPDIR="+filepath.Dir(output)) // where a kill leaves nothing that is not swept
+	command.Env = append(append(os.Environ(), env...), "GOTMPDIR="+filepath.Dir(output)) // where a kill leaves nothing that is not swept
 	// The compiler's own processes go with it; and with us, for which the thread that starts it has to stay.
 	command.SysProcAttr = attributes()
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }

@@ -114,6 +114,9 @@ func (b *Backend) Registry() *run.Registry {
 	return run.OpenRemote(b.ctx, "volume "+b.volume.name, b.mirror.dir, b)
 }
 
+// VolumeName is how people know it.
+func (b *Backend) VolumeName() string { return b.volume.name }
+
 // Volume is that of backend.Backend.
 func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, error) {
 	return OpenVolume(ctx, b.environment, name)

@@ -1,0 +1,283 @@
+package plugin
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+)
+
+// Archive is the source of a plugin, to be built on another machine: a tar file with the plugin's module and those that
+// it needs from this machine. The same source gives the same bytes.
+type Archive struct {
+	Raw    []byte
+	SHA256 string
+	// Package is the directory of the main package in it.
+	Package string
+	// Go is the version that the module asks for, such as "1.26.5".
+	Go string
+}
+
+// maxArchive bounds what is sent: more is no source.
+const maxArchive = 64 << 20
+
+// ignored are the names that no build needs, or that must not leave the machine. The list is fixed, since no file on the
+// side that builds, such as a .gitignore, can be known to say the same.
+var ignored = []string{
+	".git", ".hg", ".svn", ".DS_Store", ".idea", ".vscode", "node_modules", "__pycache__", ".venv", "venv",
+	"outputs", "*.test", "*.prof", "*.ckpt", "*.tfevents.*", "events.out.*", "core",
+	".env", ".env.*", ".netrc", ".modal.toml", "*.pem", "*.key", "id_rsa", "id_ed25519", ".ssh", ".aws",
+}
+
+func isIgnored(name string) bool {
+	return slices.ContainsFunc(ignored, func(pattern string) bool {
+		match, _ := path.Match(pattern, name)
+		return match
+	})
+}
+
+// module is what the go command says of a module.
+type module struct {
+	Path      string
+	Dir       string
+	Main      bool
+	GoVersion string
+	Replace   *struct{ Path, Version string }
+
+	// built says that packages of it are part of the plugin. Of another one, the go command wants to read go.mod.
+	built bool
+}
+
+func (m *module) local() bool { return m.Main || m.Replace != nil && m.Replace.Version == "" }
+
+// Pack makes the archive of a directory with a main package. Modules that are fetched are not in it, unless they are
+// vendored. exit.Usage: it is no Go, or too large.
+func Pack(ctx context.Context, dir string) (*Archive, error) {
+	modules, workspace, err := localModules(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	var roots []string
+	for _, m := range modules {
+		roots = append(roots, m.Dir)
+	}
+	top := commonParent(roots)
+	within, err := filepath.Rel(top, dir)
+	if err != nil {
+		return nil, err
+	}
+	archive := &Archive{Package: filepath.ToSlash(within), Go: goVersion(modules)}
+	var buffer bytes.Buffer
+	writer := tar.NewWriter(&buffer)
+	if workspace != "" {
+		err = add(writer, "go.work", []byte(workspaceOf(top, modules, archive.Go)))
+		if sums, readErr := os.ReadFile(workspace + ".sum"); err == nil && readErr == nil {
+			err = add(writer, "go.work.sum", sums)
+		}
+	}
+	written := map[string]bool{}
+	for _, m := range modules {
+		if err == nil && m.built {
+			err = addTree(writer, &buffer, top, m.Dir, written)
+		}
+		if err == nil && !m.built {
+			err = addFile(writer, &buffer, top, filepath.Join(m.Dir, "go.mod"), written)
+		}
+	}
+	if err = errors.Join(err, writer.Close()); err != nil {
+		return nil, err
+	}
+	archive.Raw = buffer.Bytes()
+	sum := sha256.Sum256(archive.Raw)
+	archive.SHA256 = hex.EncodeToString(sum[:])
+	return archive, nil
+}
+
+// localModules returns the modules that a package is built from and that are on this machine only, and the file of the
+// workspace that they are in; "" for none.
+func localModules(ctx context.Context, dir string) (modules []*module, workspace string, err error) {
+	out, err := goList(ctx, dir, "list", "-deps", "-json=Module", ".")
+	if err != nil {
+		return nil, "", err
+	}
+	byDir := map[string]*module{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var p struct{ Module *module }
+		if err := decoder.Decode(&p); err != nil {
+			return nil, "", err
+		}
+		if m := p.Module; m != nil && m.local() {
+			m.built = true
+			byDir[m.Dir] = m
+		}
+	}
+	if len(byDir) == 0 {
+		return nil, "", exit.Errorf(exit.Usage, "%s is in no module, so it cannot be built elsewhere", dir).Hint("Make one: go mod init NAME")
+	}
+	if out, err = goList(ctx, dir, "list", "-m", "-json", "all"); err != nil {
+		return nil, "", err
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		m := new(module)
+		if err := decoder.Decode(m); err != nil {
+			return nil, "", err
+		}
+		if m.local() && byDir[m.Dir] == nil {
+			byDir[m.Dir] = m
+		}
+	}
+	modules = slices.SortedFunc(maps.Values(byDir), func(a, b *module) int { return strings.Compare(a.Dir, b.Dir) })
+	work, err := goList(ctx, dir, "env", "GOWORK")
+	workspace = strings.TrimSpace(string(work))
+	if workspace == "off" {
+		workspace = ""
+	}
+	return modules, workspace, err
+}
+
+func goList(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Dir = dir
+	out, err := command.Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, exit.Errorf(exit.Usage, "%s cannot be packed:\n%s", dir, bytes.TrimSpace(failed.Stderr))
+	}
+	if err != nil {
+		return nil, exit.Errorf(exit.Usage, "cannot pack %s: %w", dir, err).Hint("Install Go.")
+	}
+	return out, nil
+}
+
+// commonParent is the deepest directory that all are in.
+func commonParent(dirs []string) string {
+	parent := dirs[0]
+	for _, dir := range dirs[1:] {
+		for parent != dir && !strings.HasPrefix(dir, strings.TrimSuffix(parent, string(filepath.Separator))+string(filepath.Separator)) {
+			parent = filepath.Dir(parent)
+		}
+	}
+	return parent
+}
+
+// goVersion is the newest that a module asks for.
+func goVersion(modules []*module) (version string) {
+	for _, m := range modules {
+		if older(version, m.GoVersion) {
+			version = m.GoVersion
+		}
+	}
+	return version
+}
+
+// workspaceOf is a go.work of the modules that are in the archive: the one that is there may name others.
+func workspaceOf(top string, modules []*module, version string) string {
+	text := "go " + version + "\n"
+	var uses []string
+	for _, m := range modules {
+		if relative, err := filepath.Rel(top, m.Dir); err == nil && m.Main && m.built {
+			uses = append(uses, "use ./"+filepath.ToSlash(relative)+"\n")
+		}
+	}
+	slices.Sort(uses)
+	return text + strings.Join(uses, "")
+}
+
+// addTree adds the files of a module; other modules below it are added by themselves, or not at all.
+func addTree(writer *tar.Writer, size *bytes.Buffer, top, root string, written map[string]bool) error {
+	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name != root && isIgnored(entry.Name()) {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if entry.IsDir() {
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != root {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !entry.Type().IsRegular() { // a link may lead out of the module
+			return nil
+		}
+		return addFile(writer, size, top, name, written)
+	})
+}
+
+// addFile adds a file under its path below top, once. A go.work is made anew.
+func addFile(writer *tar.Writer, size *bytes.Buffer, top, name string, written map[string]bool) error {
+	relative, err := filepath.Rel(top, name)
+	if err != nil || written[relative] || relative == "go.work" || relative == "go.work.sum" {
+		return err
+	}
+	written[relative] = true
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if int64(size.Len())+info.Size() > maxArchive {
+		return exit.Errorf(exit.Usage, "the source of the plugin is more than %d MiB, with %s: %d bytes", maxArchive>>20, relative, info.Size()).
+			Hint("Move data out of the module, or give an executable with --binary FILE.")
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return add(writer, filepath.ToSlash(relative), content)
+}
+
+// add adds a file, whose only properties are its name and its content.
+func add(writer *tar.Writer, name string, content []byte) error {
+	if err := writer.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err := writer.Write(content)
+	return err
+}
+
+// Unpack writes the files of an archive below a directory.
+func Unpack(archive io.Reader, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for reader := tar.NewReader(archive); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the source: %w", err)
+		}
+		if err := root.MkdirAll(path.Dir(header.Name), 0o755); err != nil {
+			return err
+		}
+		file, err := root.Create(header.Name)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(file, reader)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+}
