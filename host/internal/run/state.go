@@ -141,6 +141,9 @@ func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest
 	if live && request != nil {
 		return Stopping
 	}
+	if !live && request != nil && request.Followed {
+		return Stopped
+	}
 	if len(attempts) == 0 {
 		if live {
 			return Starting
@@ -157,7 +160,7 @@ func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest
 		return Queued
 	case live:
 		return Starting
-	case last.End != nil && last.End.State == Stopped, request != nil && request.Followed:
+	case last.End != nil && last.End.State == Stopped:
 		return Stopped
 	default:
 		return Interrupted
