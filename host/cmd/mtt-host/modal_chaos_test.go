@@ -1,0 +1,618 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/modalfake"
+)
+
+// walkOnModal is the run that chaos befalls: some four seconds, if it is left alone, with a state of 400 KB.
+var walkOnModal = []string{"-S", "steps=1500", "-S", "walkers=50000", "-S", "pause_us=2000"}
+
+// theme is what must befall a run. The rest is drawn.
+type theme struct {
+	name     string
+	settings func(*chaos) []string // of modal-fake
+	args     func(*chaos) []string // of `run`
+	acts     []func(*chaos)
+}
+
+var themes = []theme{
+	{name: "torn_commits", settings: set("torn-commits=1"), acts: []func(*chaos){(*chaos).preemptWithinCommit, (*chaos).preemptWithinCommit, (*chaos).preemptWithinCommit}},
+	{name: "warnings", settings: func(c *chaos) []string {
+		return []string{"preempt-signal=" + pick(c, "INT", "TERM"), "preempt-grace=" + pick(c, "10ms", "300ms", "10s")}
+	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWorker, (*chaos).preemptWorker}},
+	{name: "supervisor_dies", acts: []func(*chaos){(*chaos).killSupervisor, (*chaos).preemptWorker, (*chaos).killSupervisor}},
+	{name: "supervisors_hand_over", args: func(c *chaos) []string { return []string{"--supervisor-limit", pick(c, "1s", "2s", "3s")} },
+		acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWorker}},
+	{name: "attempts_reach_their_limit", args: func(c *chaos) []string { return []string{"--attempt-limit", pick(c, "1s", "2s", "3s")} },
+		acts: []func(*chaos){(*chaos).preemptWorker}},
+	{name: "calls_fail", settings: func(c *chaos) []string {
+		return []string{fmt.Sprintf("error-rate=%.3f", 0.02+0.08*c.random.Float64()), "drop-streams=0.1", "repeat-streams=0.2", "lose-creates=2", "expire-blocks=4"}
+	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWithinCommit}},
+	{name: "two_resume", acts: []func(*chaos){(*chaos).resumeTwice, (*chaos).preemptWorker, (*chaos).resumeTwice}},
+	{name: "two_supervisors", acts: []func(*chaos){(*chaos).secondSupervisor, (*chaos).preemptWorker, (*chaos).secondSupervisor, (*chaos).preemptWorker}},
+	{name: "everything_is_lost_at_once", settings: set("torn-commits=0.5"), acts: []func(*chaos){(*chaos).powerCut, (*chaos).preemptAll, (*chaos).preemptWorker}},
+	{name: "commits_at_any_time", settings: func(c *chaos) []string {
+		return []string{"torn-commits=0.5", "commit=" + pick(c, "background", "background", "end"), "commit-every=" + pick(c, "20ms", "100ms", "500ms")}
+	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWithinCommit, (*chaos).preemptWorker}},
+}
+
+func set(settings ...string) func(*chaos) []string {
+	return func(*chaos) []string { return settings }
+}
+
+// How many runs chaos befalls: in every test run each theme, and in `make soak` each twenty times.
+const chaosSoak = 200
+
+// TestKillOnModalCostsNothing lives runs on a Modal that takes machines away, loses answers and breaks commits, at random
+// moments. What each must keep is what check says. MTT_CHAOS, with the seed that a failure names, repeats one run.
+func TestKillOnModalCostsNothing(t *testing.T) {
+	if err := buildFake(); err != nil {
+		t.Fatal(err)
+	}
+	here := newBench(t)
+	here.expect(0, nil, slices.Concat([]string{"run", pluginPath("walk"), "--name", "alone", "--device", "go"}, walkOnModal)...)
+	alone := here.outcome("alone")
+	first, runs := uint64(time.Now().UnixNano()), len(themes)
+	first -= first % uint64(runs) // a seed says the theme, too
+	if os.Getenv("MTT_SOAK") != "" {
+		runs = chaosSoak
+	}
+	if again, err := strconv.ParseUint(os.Getenv("MTT_CHAOS"), 10, 64); err == nil {
+		first, runs = again, 1
+	}
+	var all tally
+	t.Run("runs", func(t *testing.T) {
+		for seed := first; seed < first+uint64(runs); seed++ {
+			of := themes[seed%uint64(len(themes))]
+			t.Run(fmt.Sprintf("%s/%d", of.name, seed), func(t *testing.T) {
+				t.Parallel()
+				c := newChaos(t, seed, of)
+				defer func() {
+					if t.Failed() {
+						t.Logf("%v\n%s", c.told, c.report(c.id))
+					}
+				}()
+				c.live(of)
+				all.add(c.check(alone))
+			})
+		}
+	})
+	t.Logf("seeds from %d: %+v", first, all.counts)
+}
+
+// counts is what befell runs.
+type counts struct {
+	Runs, Attempts, Preemptions, Supervisors, Resumes, PowerCuts int
+	Acknowledged                                                 int           // checkpoints
+	Torn                                                         int           // checkpoints that were left in pieces
+	Lost, MostLost                                               time.Duration // of a GPU, in all and to one preemption
+}
+
+type tally struct {
+	mu sync.Mutex
+	counts
+}
+
+func (t *tally) add(c counts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Runs++
+	t.Attempts += c.Attempts
+	t.Preemptions += c.Preemptions
+	t.Supervisors += c.Supervisors
+	t.Resumes += c.Resumes
+	t.PowerCuts += c.PowerCuts
+	t.Acknowledged += c.Acknowledged
+	t.Torn += c.Torn
+	t.Lost += c.Lost
+	t.MostLost = max(t.MostLost, c.MostLost)
+}
+
+// chaos is one run and what befalls it.
+type chaos struct {
+	*modalBench
+	counts
+	random    *rand.Rand
+	id        string // of the run
+	cadence   time.Duration
+	preempted map[string]bool // Sandboxes
+	told      []string        // what was drawn and done, for whoever looks at a failure
+	waiting   *process        // mtt-host wait
+}
+
+func newChaos(t *testing.T, seed uint64, of theme) *chaos {
+	c := &chaos{random: rand.New(rand.NewPCG(seed, 0)), id: "r", preempted: map[string]bool{}}
+	var settings []string
+	for _, drawn := range []struct {
+		share   float64
+		setting func() string
+	}{
+		{0.3, func() string { return fmt.Sprintf("torn-commits=%.1f", c.random.Float64()) }},
+		{0.2, func() string { return "commit=" + pick(c, "background", "end") }},
+		{0.5, func() string { return "commit-every=" + pick(c, "50ms", "300ms", "1s") }},
+		{0.2, func() string { return "preempt-signal=" + pick(c, "INT", "TERM") }},
+		{0.5, func() string { return "preempt-grace=" + pick(c, "0s", "50ms", "1s") }},
+		{0.3, func() string { return "lose-creates=" + pick(c, "1", "2", "3") }},
+		{0.2, func() string { return fmt.Sprintf("error-rate=%.3f", 0.1*c.random.Float64()) }},
+		{0.2, func() string { return "drop-streams=0.05" }},
+		{0.2, func() string { return "repeat-streams=0.3" }},
+		{0.2, func() string { return "expire-blocks=2" }},
+		{0.3, func() string { return "start-delay=" + pick(c, "50ms", "300ms", "1s") }},
+		{0.2, func() string { return "delay=" + pick(c, "5ms", "30ms") }},
+	} {
+		if c.random.Float64() < drawn.share {
+			settings = append(settings, drawn.setting())
+		}
+	}
+	if of.settings != nil {
+		settings = append(settings, of.settings(c)...)
+	}
+	c.tell("settings %v", settings)
+	c.modalBench = newModalBench(t, settings...)
+	return c
+}
+
+func pick[T any](c *chaos, from ...T) T { return from[c.random.IntN(len(from))] }
+
+func (c *chaos) tell(format string, args ...any) {
+	c.told = append(c.told, time.Now().UTC().Format(clock)+" "+fmt.Sprintf(format, args...)+"\n")
+}
+
+// live lives the run to its end, as a person would: who reads `show` and does what it says.
+func (c *chaos) live(of theme) {
+	c.cadence = pick(c, 200*time.Millisecond, 500*time.Millisecond, time.Second)
+	args := slices.Concat([]string{"run", pluginPath("walk"), "--name", c.id, "-d", "--gpu", "H100", "--device", "go", "--checkpoint-every", c.cadence.String()}, walkOnModal)
+	if of.args != nil {
+		args = append(args, of.args(c)...)
+	}
+	c.tell("%v", args)
+	c.check0(c.command(args...))
+	c.waiting = c.start("wait", c.id)
+	for _, act := range of.acts {
+		time.Sleep(time.Duration(c.random.Int64N(int64(1500 * time.Millisecond))))
+		if c.over() {
+			return
+		}
+		act(c)
+	}
+	for !c.over() {
+		<-c.waiting.done
+	}
+}
+
+// command runs mtt-host, and again as long as it says that Modal cannot be reached.
+func (c *chaos) command(args ...string) (r result) {
+	c.Helper()
+	for range 5 {
+		if r = c.run(args...); r.code != 69 {
+			break
+		}
+		c.tell("%q: %v", args, r)
+	}
+	return r
+}
+
+func (c *chaos) check0(r result) {
+	c.Helper()
+	c.modalBench.check(r, 0)
+}
+
+// over says whether the run has ended for good. One that has not, and is not lived any more, is resumed.
+func (c *chaos) over() bool {
+	c.Helper()
+	if c.waiting.running() {
+		return false
+	}
+	r := c.waiting.wait()
+	switch r.code {
+	case 0:
+		return true
+	case 75:
+		c.tell("interrupted: %s", strings.TrimSpace(r.stderr))
+		c.resume()
+	case 69: // it could not be asked
+	default:
+		c.Fatalf("the run has ended so: %v", r)
+	}
+	c.waiting = c.start("wait", c.id)
+	return false
+}
+
+// resume starts a supervisor, where there is none.
+func (c *chaos) resume() {
+	c.Helper()
+	for range 40 {
+		r := c.command("resume", c.id, "-d")
+		c.tell("resume: exit code %d", r.code)
+		switch {
+		case r.code == 0:
+			c.Resumes++
+			return
+		case r.code != 7:
+			c.Fatalf("resume: %v", r)
+		case c.supervised() != nil: // somebody else was faster
+			return
+		}
+		time.Sleep(time.Second) // another command may have died in the middle of it, which it is given time for
+	}
+	c.Fatal("the run cannot be resumed, and nobody lives it")
+}
+
+var statuses = []string{"SUCCESS", "FAILURE", "TERMINATED", "TIMEOUT", "INIT_FAILURE", "INTERNAL_FAILURE", "IDLE_TIMEOUT"}
+
+// worker waits a while for a worker that lives.
+func (c *chaos) worker() *sandbox {
+	c.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline) && c.waiting.running(); time.Sleep(5 * time.Millisecond) {
+		if workers, _ := c.sandboxes(c.id); len(workers) > 0 && workers[len(workers)-1].alive() {
+			return &workers[len(workers)-1]
+		}
+	}
+	return nil
+}
+
+// supervised returns the newest supervisor that lives; nil for none.
+func (c *chaos) supervised() *sandbox {
+	c.Helper()
+	_, supervisors := c.sandboxes(c.id)
+	for _, s := range slices.Backward(supervisors) {
+		if s.alive() {
+			return &s
+		}
+	}
+	return nil
+}
+
+func (c *chaos) preemptWorker() {
+	c.Helper()
+	if worker := c.worker(); worker != nil {
+		c.takeFrom(*worker)
+	}
+}
+
+func (c *chaos) takeFrom(worker sandbox) {
+	c.Helper()
+	status := pick(c, statuses...)
+	if c.preempt(status, worker.ID) {
+		c.preempted[worker.ID] = true
+		c.Preemptions++
+		c.tell("preempted %s: %s", worker.ID, status)
+	}
+}
+
+// preemptWithinCommit takes the machine away while a checkpoint is written, or synced.
+func (c *chaos) preemptWithinCommit() {
+	c.Helper()
+	worker := c.worker()
+	if worker == nil {
+		return
+	}
+	inCopy := func(pattern ...string) []string {
+		found, _ := filepath.Glob(filepath.Join(append([]string{c.fake.State, "running", worker.ID, "volumes", "0", "checkpoints", c.id}, pattern...)...))
+		return found
+	}
+	synced := c.random.IntN(2) == 0
+	var seen map[string]bool
+	for deadline := time.Now().Add(4 * time.Second); time.Now().Before(deadline) && c.waiting.running(); time.Sleep(time.Millisecond) {
+		manifests := map[string]bool{}
+		for _, manifest := range inCopy("*", "MANIFEST.json") {
+			manifests[filepath.Dir(manifest)] = true
+		}
+		now := false
+		for _, dir := range inCopy("*") {
+			if synced { // its manifest has just appeared
+				now = now || manifests[dir] && seen != nil && !seen[dir]
+			} else {
+				now = now || !manifests[dir]
+			}
+		}
+		if now {
+			break
+		}
+		seen = manifests
+	}
+	c.takeFrom(*worker)
+}
+
+// preemptAll takes all machines away: the next supervisor finds an attempt that nobody has ended.
+func (c *chaos) preemptAll() {
+	c.Helper()
+	worker := c.worker()
+	c.tell("preempting all")
+	if worker != nil {
+		c.takeFrom(*worker)
+	}
+	c.killSupervisor()
+}
+
+// killSupervisor ends the supervisor, sees to it that `show` says what to do, and does it.
+func (c *chaos) killSupervisor() {
+	c.Helper()
+	c.endSupervisor()
+	time.Sleep(time.Duration(c.random.Int64N(int64(time.Second))))
+	c.resume()
+}
+
+func (c *chaos) endSupervisor() {
+	c.Helper()
+	for s := c.supervised(); s != nil; s = c.supervised() { // one that hands over leaves a successor
+		if c.preempt(pick(c, statuses...), s.ID) {
+			c.Supervisors++
+			c.tell("ended %s", s.Name)
+		}
+		c.eventually("the supervisor has ended", func() bool {
+			_, supervisors := c.sandboxes(c.id)
+			i := slices.IndexFunc(supervisors, func(other sandbox) bool { return other.ID == s.ID })
+			return !supervisors[i].alive()
+		})
+	}
+}
+
+// resumeTwice has two commands resume at once the run whose supervisor has died: one must be refused.
+func (c *chaos) resumeTwice() {
+	c.Helper()
+	c.endSupervisor()
+	_, before := c.sandboxes(c.id)
+	first := c.start("resume", c.id, "-d")
+	time.Sleep(time.Duration(c.random.Int64N(int64(100 * time.Millisecond))))
+	second := c.start("resume", c.id, "-d")
+	results := []result{first.wait(), second.wait()}
+	refused := 0
+	for _, r := range results {
+		c.tell("one of two: exit code %d", r.code)
+		switch {
+		case r.code == 0:
+			if strings.Contains(r.stderr, "finished already") {
+				return
+			}
+			c.Resumes++
+		case r.code == 7:
+			refused++
+		case r.code != 69:
+			c.Fatalf("resume: %v", r)
+		}
+	}
+	_, after := c.sandboxes(c.id)
+	if started := len(after) - len(before); started != 1 || refused != 1 {
+		if results[0].code == 69 || results[1].code == 69 {
+			c.resume()
+			return
+		}
+		c.Errorf("of two that resume at once %d started a supervisor and %d were refused\n%v\n%v", started, refused, results[0], results[1])
+	}
+}
+
+// secondSupervisor starts a supervisor beside the one that lives: with the same command, but of the next number, which
+// it claims as a successor is claimed.
+func (c *chaos) secondSupervisor() {
+	c.Helper()
+	s := c.supervised()
+	if s == nil {
+		return
+	}
+	n, err := strconv.Atoi(s.argument(c.modalBench, "--number"))
+	if err != nil {
+		c.Fatal(err)
+	}
+	n++
+	definition := s.definition(c.modalBench)
+	second := proto.CloneOf(definition)
+	second.SetName(fmt.Sprintf("mtt-%s.s%d", c.id, n))
+	args := second.GetEntrypointArgs()
+	args[slices.Index(args, "--number")+1] = strconv.Itoa(n)
+	claim, err := json.Marshal(map[string]any{"schema": "mtt.supervisor/v1", "host_sha256": args[5], "time": time.Now().UTC()})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.tell("starting supervisor %d beside %s", n, s.Name)
+	c.put(definition.GetVolumeMounts()[0].GetVolumeId(), fmt.Sprintf("runs/%s/supervisors/%d/claim.json", c.id, n), claim)
+	ctx, client := c.raw()
+	c.insist("start a second supervisor", func() error {
+		_, err := client.SandboxCreate(ctx, pb.SandboxCreateRequest_builder{AppId: s.AppID, Definition: second}.Build())
+		if status.Code(err) == codes.AlreadyExists { // the answer was lost
+			return nil
+		}
+		return err
+	})
+}
+
+// powerCut ends Modal itself, with all that it runs, and starts it again.
+func (c *chaos) powerCut() {
+	c.Helper()
+	c.tell("power cut")
+	c.waiting.kill()
+	c.fake.Kill(c.T)
+	c.fake.Run(c.T)
+	c.connect()
+	c.PowerCuts++
+	c.resume()
+	c.waiting = c.start("wait", c.id)
+}
+
+// slack is what a preemption may cost beyond the cadence: a machine, the program and the plugin on it, and the checkpoint.
+const slack = 10 * time.Second
+
+// check holds what chaos must not break against the records of the fake, the volume, and what was printed.
+func (c *chaos) check(alone outcome) counts {
+	c.Helper()
+	if err := c.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "error-rate", Value: "0"}, {Name: "drop-streams", Value: "0"}, {Name: "expire-blocks", Value: "0"}}}); err != nil {
+		c.Fatal(err)
+	}
+	claims := c.fetch(c.id)
+	c.equal(c.outcome(c.id), alone)
+	c.endedOnce()
+	workers, supervisors := c.sandboxes(c.id)
+	printed := c.printed()
+	events := map[string][]eventlog.Event{}
+	for _, w := range workers {
+		events[w.ID] = eventsOf(printed[w.ID])
+	}
+	c.oneAtATime(workers, supervisors)
+	c.nothingAcknowledgedIsLost(workers, events, claims)
+	c.countLost(workers, events)
+	c.Attempts = len(claims)
+	return c.counts
+}
+
+// endedOnce wants one result, and no attempt that ended through anybody's fault.
+func (c *chaos) endedOnce() {
+	c.Helper()
+	if moved, _ := filepath.Glob(c.path("runs", c.id, "attempts", "*", "result.json")); len(moved) > 0 {
+		c.Errorf("the run had ended before it ended: %v", moved)
+	}
+	if _, err := os.Stat(c.path("runs", c.id, "result.json")); err != nil {
+		c.Error(err)
+	}
+	info := c.show(c.id)
+	for i, attempt := range info.Attempts {
+		want := "INTERRUPTED"
+		if i == len(info.Attempts)-1 {
+			want = "SUCCEEDED"
+		}
+		if attempt.State != want && attempt.State != "INTERRUPTED" {
+			c.Errorf("attempt %d is %s", attempt.Attempt, attempt.State)
+		}
+	}
+}
+
+// oneAtATime looks for Sandboxes that should not be, or not yet.
+func (c *chaos) oneAtATime(workers, supervisors []sandbox) {
+	c.Helper()
+	for _, s := range slices.Concat(workers, supervisors) {
+		if s.alive() {
+			c.Errorf("Sandbox %s %s is left", s.Name, s.ID)
+		}
+	}
+	attempt := 0
+	for i, w := range workers {
+		if i > 0 && !w.Created.After(workers[i-1].Finished) {
+			c.Errorf("Sandbox %s was made at %s, and the one before, %s, ended at %s", w.ID, w.Created.Format(clock), workers[i-1].ID, workers[i-1].Finished.Format(clock))
+		}
+		n, err := strconv.Atoi(w.argument(c.modalBench, "--attempt"))
+		if err != nil {
+			c.Fatal(err)
+		}
+		if n < attempt {
+			c.Errorf("attempt %d lived after attempt %d", n, attempt)
+		}
+		attempt = n
+		if gpu := w.definition(c.modalBench).GetResources().GetGpuConfig(); gpu.GetGpuType() != "H100" || gpu.GetCount() != 1 {
+			c.Errorf("Sandbox %s has the GPU %v", w.ID, gpu)
+		}
+	}
+}
+
+// nothingAcknowledgedIsLost holds what workers have printed that they saved against where the attempts behind began, and
+// against what the volume has at the end.
+func (c *chaos) nothingAcknowledgedIsLost(workers []sandbox, events map[string][]eventlog.Event, claims map[int]claimInfo) {
+	c.Helper()
+	newest := map[int]uint64{} // step that each attempt has acknowledged
+	lived := map[int]string{}  // Sandbox that each attempt trained in
+	var acknowledged []string
+	for _, w := range workers {
+		for _, event := range events[w.ID] {
+			switch event.Kind {
+			case eventlog.Started:
+				if other := lived[event.Attempt]; other != "" {
+					c.Errorf("attempt %d lived in %s and in %s", event.Attempt, other, w.ID)
+				}
+				lived[event.Attempt] = w.ID
+			case eventlog.Saved:
+				newest[event.Attempt] = max(newest[event.Attempt], event.Step)
+				acknowledged = append(acknowledged, event.Checkpoint)
+			}
+		}
+	}
+	c.Acknowledged = len(acknowledged)
+	through := uint64(0)
+	for _, n := range slices.Sorted(maps.Keys(claims)) {
+		if claims[n].ResumedStep < through {
+			c.Errorf("attempt %d began at step %d, and step %d was acknowledged before", n, claims[n].ResumedStep, through)
+		}
+		through = max(through, newest[n])
+	}
+	whole := map[string]bool{}
+	for _, item := range decode[struct{ Items []checkpointInfo }](c.bench, c.run("checkpoints", "verify", c.id, "-o", "json").stdout).Items {
+		whole[item.ID] = item.Verified != nil && *item.Verified
+		if !whole[item.ID] {
+			c.Torn++
+		}
+	}
+	// Retention keeps three, of which some may be ones that were committed and not acknowledged any more.
+	kept := slices.Clone(acknowledged)
+	for _, claim := range claims {
+		if claim.ResumedFrom != "" && !slices.Contains(kept, claim.ResumedFrom) {
+			kept = append(kept, claim.ResumedFrom)
+		}
+	}
+	slices.Sort(kept) // by their steps
+	for _, id := range acknowledged {
+		good, there := whole[id]
+		if there && !good {
+			c.Errorf("checkpoint %s was acknowledged, and is not whole", id)
+		}
+		if newer := len(kept) - 1 - slices.Index(kept, id); !there && newer < 3 {
+			c.Errorf("checkpoint %s was acknowledged, and is gone, though only %d are newer", id, newer)
+		}
+	}
+	if last := acknowledged[len(acknowledged)-1]; !whole[last] {
+		c.Errorf("the last acknowledged checkpoint, %s, is not on the volume", last)
+	}
+}
+
+// countLost counts the seconds of a GPU that each preemption has cost: those since the last checkpoint was acknowledged,
+// and those that the next Sandbox took to its first step.
+func (c *chaos) countLost(workers []sandbox, events map[string][]eventlog.Event) {
+	c.Helper()
+	first := func(w sandbox) time.Time { // that it was heard of
+		for _, event := range events[w.ID] {
+			if event.Kind == eventlog.Stepped || event.Kind == eventlog.Saved {
+				return event.Time
+			}
+		}
+		return w.Finished
+	}
+	for i, w := range workers {
+		if !c.preempted[w.ID] || w.Started.IsZero() {
+			continue
+		}
+		from := w.Started
+		if at := first(w); at.Before(w.Finished) {
+			from = at
+		}
+		for _, event := range events[w.ID] {
+			if event.Kind == eventlog.Saved {
+				from = event.Time
+			}
+		}
+		lost := w.Finished.Sub(from)
+		if i+1 < len(workers) && !workers[i+1].Started.IsZero() {
+			lost += first(workers[i+1]).Sub(workers[i+1].Started)
+		}
+		if lost > c.cadence+slack {
+			c.Errorf("the preemption of %s cost %s of a GPU, with a checkpoint every %s", w.ID, lost, c.cadence)
+		}
+		c.Lost += lost
+		c.MostLost = max(c.MostLost, lost)
+	}
+}
