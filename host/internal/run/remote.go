@@ -74,8 +74,8 @@ func (r remote) move(from, to string) error {
 	return r.remove(from)
 }
 
-// makeDir makes the mirror's alone: a volume's comes with the first file in it.
-func (remote) makeDir(path string) error { return os.MkdirAll(path, 0o755) }
+// makeDir makes nothing: a directory comes with the first file in it.
+func (remote) makeDir(string) error { return nil }
 
 func (r remote) path(path string) (string, error) {
 	relative, err := filepath.Rel(r.root, path)
@@ -88,9 +88,19 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	supervisors, err := run.Supervisors()
+	if err != nil {
+		return err
+	}
+	// In this order: one that is claimed after this has a number that is taken.
 	_, supervised, err := r.volume.Live(ctx, run.ID)
 	if err != nil {
 		return err
+	}
+	if n := len(supervisors); n > 0 {
+		last := supervisors[n-1]
+		run.supervisors = last.Number
+		supervised = supervised || last.starting()
 	}
 	if supervised {
 		return exit.Errorf(exit.StillRunning, "run %s is still running", run.ID).

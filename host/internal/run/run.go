@@ -19,6 +19,8 @@ type Run struct {
 	registry *Registry
 	lock     *os.File
 	adopted  bool // Spec is not the one on the volume yet
+	// supervisors is the number of the last one when it was found that none lives.
+	supervisors int
 }
 
 // Dir holds the small files of the run, its event files among them.

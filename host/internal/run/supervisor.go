@@ -44,6 +44,17 @@ type SupervisorEnd struct {
 	Time      time.Time `json:"time"`
 }
 
+// startTime is how long after the claim of a supervisor its Sandbox may not be there yet.
+const startTime = 30 * time.Second
+
+// starting says that whoever has claimed it may be about to start it.
+func (s Supervisor) starting() bool {
+	return s.Sandbox == nil && s.End == nil && time.Since(s.Claim.Time).Abs() < startTime
+}
+
+// NextSupervisor is the number that the next one may have, if nobody else takes it first.
+func (r *Run) NextSupervisor() int { return r.supervisors + 1 }
+
 // Supervisors returns those that were claimed, in order.
 func (r *Run) Supervisors() ([]Supervisor, error) {
 	entries, err := os.ReadDir(filepath.Join(r.Dir(), "supervisors"))

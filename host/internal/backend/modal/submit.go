@@ -74,15 +74,8 @@ func (b *Backend) Check(ctx context.Context, spec *run.Spec) error {
 // Detach is that of backend.Backend: it starts a supervisor, which starts the attempts. The run has been created, or
 // readied to go on, and its executables are on the volume.
 func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
-	supervisors, err := r.Supervisors()
-	if err != nil {
-		return err
-	}
-	n := 1
-	if len(supervisors) > 0 {
-		n = supervisors[len(supervisors)-1].Number + 1
-	}
-	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256})
+	n := r.NextSupervisor()
+	err := r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256})
 	if errors.Is(err, fs.ErrExist) {
 		return exit.Errorf(exit.StillRunning, "run %s was started by another command just now", r.ID).
 			Hint("Look at it: mtt-host show %s", r.ID)
