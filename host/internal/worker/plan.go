@@ -77,7 +77,7 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return nil, outputs(err)
 	}
-	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts)
+	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts, whole)
 	if err != nil || plan.finished() { // which needs no plugin
 		return plan, err
 	}
@@ -130,13 +130,29 @@ func (w *Worker) ready(plan *plan) (err error) {
 
 // Choose returns the checkpoint that the next attempt of a run goes on from, nil for step 0, and the bad ones that it
 // went past. exit.Mismatch: it is another run's; exit.BadCheckpoint: the run had made progress, and it is lost.
-func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []run.Attempt) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
+//
+// torn says whether a checkpoint came to the volume without the events that belong to it. Only the newest one can have,
+// with a commit that was torn when its attempt was killed; it was not acknowledged, and is passed over.
+func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []run.Attempt, torn func(*checkpoint.Manifest) (bool, error)) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
 	entries, err := store.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	resume, skipped, err := checkpoint.Select(ctx, store, checkpoint.Lineage(run.Claims(attempts), entries),
-		func(have *checkpoint.Manifest) error { return guard(r, have) })
+	candidates := checkpoint.Lineage(run.Claims(attempts), entries)
+	var passed []checkpoint.Skipped
+	if len(candidates) > 0 && candidates[0].Manifest != nil {
+		newest := candidates[0]
+		without, err := torn(newest.Manifest)
+		if err != nil {
+			return nil, nil, err
+		}
+		if without {
+			passed = []checkpoint.Skipped{{ID: newest.ID, Err: fmt.Errorf("checkpoint %s was not acknowledged: its commit was torn, and the curves up to it are not on the volume", newest.ID)}}
+			candidates = candidates[1:]
+		}
+	}
+	resume, skipped, err := checkpoint.Select(ctx, store, candidates, func(have *checkpoint.Manifest) error { return guard(r, have) })
+	skipped = append(passed, skipped...)
 	var mismatch *checkpoint.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -150,6 +166,9 @@ func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []
 	}
 	return resume, skipped, err
 }
+
+// whole is for volumes where the events are on the disk before the checkpoint is.
+func whole(*checkpoint.Manifest) (torn bool, err error) { return false, nil }
 
 // refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
 // person to know.

@@ -57,7 +57,7 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	var resume *checkpoint.Manifest
 	var skipped []checkpoint.Skipped
 	err = l.persist(ctx, "choose a checkpoint", func() (err error) {
-		resume, skipped, err = worker.Choose(ctx, l.run, l.store, attempts)
+		resume, skipped, err = worker.Choose(ctx, l.run, l.store, attempts, l.torn)
 		return err
 	})
 	if err != nil {
@@ -93,6 +93,19 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 		return worker.Outcome{}, err
 	}
 	return l.begin(ctx, stop, run.Attempt{Number: claim.Attempt, Claim: claim})
+}
+
+// torn says whether the event file of a checkpoint does not go as far as the checkpoint. Modal says nothing of the order
+// in which the files of a commit appear.
+func (l *life) torn(m *checkpoint.Manifest) (bool, error) {
+	if m.Events.File == "" {
+		return false, nil
+	}
+	entry, err := l.backend.volume.Stat(l.backend.ctx, "runs/"+l.run.ID+"/"+m.Events.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return uint64(entry.Size) < m.Events.Bytes, err
 }
 
 // attempts reads the attempts, of which none may be another supervisor's to live.
