@@ -49,7 +49,7 @@ var themes = []theme{
 		return []string{fmt.Sprintf("error-rate=%.3f", 0.02+0.08*c.random.Float64()), "drop-streams=0.1", "repeat-streams=0.2", "lose-creates=2", "expire-blocks=4"}
 	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWithinCommit}},
 	{name: "two_resume", acts: []func(*chaos){(*chaos).resumeTwice, (*chaos).preemptWorker, (*chaos).resumeTwice}},
-	{name: "two_supervisors", acts: []func(*chaos){(*chaos).secondSupervisor, (*chaos).preemptWorker, (*chaos).secondSupervisor, (*chaos).preemptWorker}},
+	{name: "two_supervisors", acts: []func(*chaos){(*chaos).secondSupervisor, (*chaos).preemptWorker, (*chaos).secondSupervisorMeanwhile, (*chaos).preemptWorker}},
 	{name: "everything_is_lost_at_once", settings: set("torn-commits=0.5"), acts: []func(*chaos){(*chaos).powerCut, (*chaos).preemptAll, (*chaos).preemptWorker}},
 	{name: "commits_at_any_time", settings: func(c *chaos) []string {
 		return []string{"torn-commits=0.5", "commit=" + pick(c, "background", "background", "end"), "commit-every=" + pick(c, "20ms", "100ms", "500ms")}
@@ -436,6 +436,18 @@ func (c *chaos) secondSupervisor() {
 	})
 }
 
+// secondSupervisorMeanwhile starts one while the one that lives waits for a machine for an attempt that it has claimed.
+func (c *chaos) secondSupervisorMeanwhile() {
+	c.Helper()
+	wait := modalfake.Order{Set: []modalfake.Assignment{{Name: "gpus-for", Value: fmt.Sprint(time.Duration(c.random.Int64N(int64(3 * time.Second))))}, {Name: "gpus", Value: pick(c, "refused", "queued")}}}
+	if err := c.order(wait); err != nil {
+		c.Fatal(err)
+	}
+	c.preemptWorker()
+	time.Sleep(time.Duration(c.random.Int64N(int64(500 * time.Millisecond))))
+	c.secondSupervisor()
+}
+
 // powerCut ends Modal itself, with all that it runs, and starts it again.
 func (c *chaos) powerCut() {
 	c.Helper()
@@ -468,6 +480,7 @@ func (c *chaos) check(alone outcome) counts {
 		events[w.ID] = eventsOf(printed[w.ID])
 	}
 	c.oneAtATime(workers, supervisors)
+	c.oneAfterTheOther(claims)
 	c.nothingAcknowledgedIsLost(workers, events, claims)
 	c.countLost(workers, events)
 	c.Attempts = len(claims)
@@ -519,6 +532,22 @@ func (c *chaos) oneAtATime(workers, supervisors []sandbox) {
 		if gpu := w.definition(c.modalBench).GetResources().GetGpuConfig(); gpu.GetGpuType() != "H100" || gpu.GetCount() != 1 {
 			c.Errorf("Sandbox %s has the GPU %v", w.ID, gpu)
 		}
+	}
+}
+
+// oneAfterTheOther wants no supervisor to have begun an attempt once another had.
+func (c *chaos) oneAfterTheOther(claims map[int]claimInfo) {
+	c.Helper()
+	newest := 0
+	for _, n := range slices.Sorted(maps.Keys(claims)) {
+		by, err := strconv.Atoi(strings.TrimPrefix(claims[n].Hostname, "mtt-"+c.id+".s"))
+		if err != nil {
+			c.Fatal(err)
+		}
+		if by < newest {
+			c.Errorf("supervisor %d began attempt %d, after supervisor %d had taken over", by, n, newest)
+		}
+		newest = by
 	}
 }
 

@@ -250,6 +250,7 @@ func eventsOf(printed string) (events []eventlog.Event) {
 type claimInfo struct {
 	ResumedFrom string `json:"resumed_from"`
 	ResumedStep uint64 `json:"resumed_step"`
+	Hostname    string `json:"hostname"` // the name of the supervisor's Sandbox
 }
 
 // fetch brings the small files of a run to where those of runs on this machine are, and returns the claims of its

@@ -91,7 +91,8 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 		return nil, err
 	}
 	i := slices.IndexFunc(attempts, func(a run.Attempt) bool { return a.Number == n })
-	if i < 0 || i < len(attempts)-1 || attempts[i].End != nil {
+	// One that has started has had a Sandbox already: this is another, made by a call that was repeated after that had ended.
+	if i < 0 || i < len(attempts)-1 || attempts[i].End != nil || attempts[i].Start != nil {
 		return nil, exit.Errorf(exit.StillRunning, "attempt %d of run %s is not the one that is to live", n, w.Run.ID)
 	}
 	plan := &plan{attempts: attempts[:i], attempt: n, plugin: w.Run.Spec.Plugin.SHA256, sync: newSyncer(w.Sync)}
@@ -158,6 +159,8 @@ func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []
 	case errors.As(err, &mismatch):
 		return nil, nil, exit.Errorf(exit.Mismatch, "run %s: %w", r.ID, err).
 			Hint("Start another run with what differs: mtt-host run PLUGIN --new")
+	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint) && nothingAcknowledged(r, attempts):
+		err = nil
 	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint):
 		return nil, nil, exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %w%s", r.ID, err, list(skipped)).
 			Hint("Bring a good copy of one back into %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints())
@@ -169,6 +172,15 @@ func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []
 
 // whole is for volumes where the events are on the disk before the checkpoint is.
 func whole(*checkpoint.Manifest) (torn bool, err error) { return false, nil }
+
+// nothingAcknowledged says that the checkpoints of a run on Modal, of which none is good, are what was left of commits of which none was
+// acknowledged: a machine that is taken away may leave a manifest without its blobs there, which no disk here does. Nothing
+// is lost with them, and nobody may be there to be asked.
+func nothingAcknowledged(r *run.Run, attempts []run.Attempt) bool {
+	return r.Spec.Options.Modal != nil && !slices.ContainsFunc(attempts, func(a run.Attempt) bool {
+		return a.Saved != nil || a.Claim.ResumedFrom != ""
+	})
+}
 
 // refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
 // person to know.

@@ -64,7 +64,11 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 		return worker.Outcome{}, err
 	}
 	for _, bad := range skipped {
-		l.say("skipped a bad checkpoint and fell back to the one before: %v", bad.Err)
+		if resume == nil {
+			l.say("skipped a bad checkpoint, which was never acknowledged: %v", bad.Err)
+		} else {
+			l.say("skipped a bad checkpoint and fell back to the one before: %v", bad.Err)
+		}
 	}
 	if resume != nil && resume.Reason == checkpoint.Final {
 		outcome := worker.Outcome{State: run.Succeeded, Attempt: len(attempts), Step: resume.Step, Result: resume.Result}
