@@ -90,9 +90,9 @@ func (r *Run) Supervisors() ([]Supervisor, error) {
 	return supervisors, nil
 }
 
-// ClaimSupervisor creates supervisor n exclusively. fs.ErrExist: it is claimed.
+// ClaimSupervisor creates supervisor n exclusively. fs.ErrExist: it is claimed, by another claim than this.
 func (r *Run) ClaimSupervisor(n int, claim SupervisorClaim) error {
-	claim.Schema, claim.Time = "mtt.supervisor/v1", time.Now().UTC()
+	claim.Schema = "mtt.supervisor/v1"
 	err := r.makeSupervisor(n)
 	if err == nil {
 		err = r.registry.create(r.supervisorFile(n, "claim"), claim)

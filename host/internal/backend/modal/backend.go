@@ -141,8 +141,11 @@ func (b *Backend) Put(ctx context.Context, path string, raw []byte, exclusive bo
 // Remove is that of run.Remote.
 func (b *Backend) Remove(ctx context.Context, path string) error { return b.mirror.remove(ctx, path) }
 
-// Refresh is that of run.Remote.
-func (b *Backend) Refresh(ctx context.Context, id string) error { return b.mirror.refresh(ctx, id) }
+// Refresh is that of run.Remote. What lives is asked for anew, too.
+func (b *Backend) Refresh(ctx context.Context, id string) error {
+	b.forget()
+	return b.mirror.refresh(ctx, id)
+}
 
 // Mirror brings everything of some runs, of all for none, to this machine, and returns the directory that holds them.
 func (b *Backend) Mirror(ctx context.Context, ids []string) error {

@@ -59,7 +59,7 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 		}
 		d.secrets = append(d.secrets, id)
 	}
-	sandbox, err := b.client.create(ctx, b.app, d)
+	sandbox, _, err := b.client.create(ctx, b.app, d)
 	if err != nil {
 		return nil, b.explain(err)
 	}

@@ -73,7 +73,7 @@ func final(name string, failed *failure) error {
 }
 
 // errNoCall is what no repetition helps against.
-var errNoCall = errors.New("Modal does not have a call any more that this version of mtt needs")
+var errNoCall = errors.New("a call that this version of mtt needs is gone from Modal")
 
 // pause waits before the next try: longer each time, up to five seconds, and never as long as others that failed at the
 // same moment.

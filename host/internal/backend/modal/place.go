@@ -74,8 +74,9 @@ func (l *life) refused(err error, gpu string) error {
 	return l.backend.explain(err)
 }
 
-// create makes the Sandbox of an attempt. One of its name that lives already is it: the answer to an earlier call was
-// lost. Nobody else can have the name, since the attempt is claimed, and those before it have ended.
+// create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
+// have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
+// judged already: nobody would see to what it does, so it is ended.
 func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	d := definition{
@@ -85,15 +86,26 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 		volumes: append([]volumeMount{{id: modal.VolumeID, path: MountPath}}, l.mounts...),
 		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", modal.AttemptLimit.String()),
 	}
+	lost := false // an answer may have been
 	err = l.persist(ctx, "make a Sandbox", func() error {
-		id, err = l.backend.client.create(ctx, l.backend.app, d)
-		if isCode(err, codes.AlreadyExists) {
+		for {
+			var tried int
+			id, tried, err = l.backend.client.create(ctx, l.backend.app, d)
+			lost = lost || tried > 0
+			if !isCode(err, codes.AlreadyExists) {
+				return err
+			}
 			id, err = l.backend.worker(ctx, l.run.ID)
-			if id == "" && err == nil { // it has just ended
-				id, err = l.backend.client.create(ctx, l.backend.app, d)
+			if err != nil || id != "" && lost {
+				return err
+			}
+			if id != "" { // and else it has just ended
+				l.say("ending Sandbox %s, which is of no attempt that lives", id)
+				if err := l.terminate(ctx, id); err != nil {
+					return err
+				}
 			}
 		}
-		return err
 	})
 	if err == nil {
 		// For people who look at Modal's own lists; nothing depends on it.

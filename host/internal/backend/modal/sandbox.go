@@ -36,11 +36,11 @@ type volumeMount struct {
 }
 
 // create makes a Sandbox. Its name is a lock and makes the call repeatable: while one of that name lives, another is
-// codes.AlreadyExists, also if it is the one that a lost answer was about.
-func (c *Client) create(ctx context.Context, app string, d definition) (id string, err error) {
+// codes.AlreadyExists, also if it is the one that a lost answer was about: answers may have been lost if tried is not 0.
+func (c *Client) create(ctx context.Context, app string, d definition) (id string, tried int, err error) {
 	gpu, err := gpuConfig(d.gpu)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	var mounts []*pb.VolumeMount
 	for _, v := range d.volumes {
@@ -61,12 +61,12 @@ func (c *Client) create(ctx context.Context, app string, d definition) (id strin
 		OpenPorts:      &pb.PortSpecs{},
 		Name:           &d.name,
 	}.Build()}.Build()
-	_, err = c.do(ctx, "SandboxCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+	tried, err = c.do(ctx, "SandboxCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
 		answer, err := raw.SandboxCreate(ctx, request)
 		id = answer.GetSandboxId()
 		return err
 	})
-	return id, err
+	return id, tried, err
 }
 
 // gpuConfig reads a GPU as Modal writes it: H100, or H100:2.

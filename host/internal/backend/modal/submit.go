@@ -75,19 +75,30 @@ func (b *Backend) Check(ctx context.Context, spec *run.Spec) error {
 // readied to go on, and its executables are on the volume.
 func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	n := r.NextSupervisor()
-	err := r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256})
+	// Before the claim, so that little can come between it and the Sandbox.
+	d, err := b.supervisor(ctx, r, n)
+	if err != nil {
+		return b.explain(err)
+	}
+	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()})
 	if errors.Is(err, fs.ErrExist) {
-		return exit.Errorf(exit.StillRunning, "run %s was started by another command just now", r.ID).
-			Hint("Look at it: mtt-host show %s", r.ID)
+		return startedByAnother(r)
 	}
 	if err != nil {
 		return err
 	}
 	b.forget()
-	if err := b.startSupervisor(ctx, r, n); err != nil {
-		return b.explain(err)
+	err = b.startSupervisor(ctx, r, n, d)
+	if failureOf(err) != nil { // so that nobody waits for it
+		end := run.SupervisorEnd{Code: exit.Unavailable, Cause: "it could not be started: " + err.Error()}
+		return errors.Join(b.explain(err), r.WriteSupervisorEnd(n, end))
 	}
-	return nil
+	return err
+}
+
+func startedByAnother(r *run.Run) error {
+	return exit.Errorf(exit.StillRunning, "run %s was started by another command just now", r.ID).
+		Hint("Look at it: mtt-host show %s", r.ID)
 }
 
 // forget has the next look at what lives ask Modal.
@@ -97,9 +108,9 @@ func (b *Backend) forget() {
 	b.asked = time.Time{}
 }
 
-// startSupervisor makes the Sandbox of supervisor n, which is claimed. It has no GPU, no region and no cloud of its own
-// choice, so that Modal does not preempt it.
-func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int) error {
+// supervisor is the Sandbox of supervisor n. It has no GPU, no region and no cloud of its own choice, so that Modal does
+// not preempt it.
+func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition, error) {
 	modal := r.Spec.Options.Modal
 	var image, secret string
 	group, inGroup := errgroup.WithContext(ctx)
@@ -112,16 +123,28 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int) error 
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return err
+		return definition{}, err
 	}
-	_, err := b.client.create(ctx, b.app, definition{
+	return definition{
 		name: supervisorName(r.ID, n), image: image, secrets: []string{secret}, cpu: supervisorCores, memory: supervisorMemory, capped: true,
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
 		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
 			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
-	})
-	if isCode(err, codes.AlreadyExists) { // the answer to the first try was lost: the claim makes it ours
+	}, nil
+}
+
+// startSupervisor makes the Sandbox of supervisor n, which is claimed, and records it.
+func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d definition) error {
+	id, _, err := b.client.create(ctx, b.app, d)
+	if isCode(err, codes.AlreadyExists) { // the answer to an earlier try was lost: the claim makes it ours
+		id, err = b.client.named(ctx, b.environment, appOf(r.Spec.Options.Modal.Volume), d.name)
+	}
+	if err != nil || id == "" { // "": it has ended already, and has recorded that by itself
+		return err
+	}
+	err = r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: time.Now().UTC()})
+	if errors.Is(err, fs.ErrExist) || exit.Of(err) == exit.Unavailable { // the supervisor records it, too
 		return nil
 	}
 	return err

@@ -9,6 +9,8 @@ import (
 	"path"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/supervise"
@@ -60,12 +62,17 @@ func Supervise(ctx context.Context, s Supervision) error {
 }
 
 func (s Supervision) open(ctx context.Context) (*life, error) {
-	client, err := Connect(ctx, s.Environment)
+	b := &Backend{ctx: ctx}
+	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
+	var client *Client
+	err := l.persist(ctx, "connect", func() (err error) {
+		client, err = Connect(ctx, s.Environment)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{ctx: ctx, client: client, volume: &Volume{client: client, name: s.Volume, id: s.VolumeID, version: 2}}
-	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
+	b.client, b.volume = client, &Volume{client: client, name: s.Volume, id: s.VolumeID, version: 2}
 	err = l.persist(ctx, "find its app", func() error {
 		b.app, b.environment, err = client.findApp(ctx, appOf(s.Volume), true)
 		return err
@@ -107,7 +114,14 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 		return err
 	}
 	l.introduce(ctx)
-	if claim.Spec != nil { // a person has asked for this
+	if err := l.depose(ctx, supervisors); err != nil {
+		return err
+	}
+	ended, err := l.run.Result()
+	if err != nil {
+		return err
+	}
+	if claim.Spec != nil && !ended.Succeeded() { // a person has asked for this; a worker that nobody supervised may have been faster
 		l.run.Adopt(claim.Spec)
 		if err := l.persist(ctx, "ready the run", l.run.Reopen); err != nil {
 			return err
@@ -137,6 +151,40 @@ func (l *life) introduce(ctx context.Context) {
 		l.say("%v", err)
 	}
 	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
+}
+
+// leaving is how long an earlier supervisor has to leave by itself, which one that hands over is about to.
+const leaving = 5 * time.Second
+
+// depose sees to it that no earlier supervisor lives: what it was about to do when this one was claimed must not come
+// behind what this one does. One that has not begun yet finds this one's claim, and leaves.
+func (l *life) depose(ctx context.Context, supervisors []run.Supervisor) error {
+	for _, other := range supervisors {
+		if other.Number >= l.number || other.End != nil {
+			continue
+		}
+		var id string
+		err := l.persist(ctx, "look for an earlier supervisor", func() (err error) {
+			id, err = l.backend.client.named(ctx, l.backend.environment, appOf(l.backend.volume.name), supervisorName(l.run.ID, other.Number))
+			if id == "" || err != nil {
+				return err
+			}
+			left, err := l.backend.client.wait(ctx, id, leaving)
+			if left != nil || isCode(err, codes.NotFound) {
+				id = ""
+				return nil
+			}
+			return err
+		})
+		if err == nil && id != "" {
+			l.say("ending supervisor %d, whose place this is", other.Number)
+			err = l.terminate(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare finds what every attempt's Sandbox is made of.
@@ -177,18 +225,30 @@ func dataError(id, volume string, err error) error {
 // succeed starts a successor.
 func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error {
 	next := s.Number + 1
-	err := l.persist(ctx, "claim a successor", func() error {
-		return l.run.ClaimSupervisor(next, run.SupervisorClaim{Fruitless: fruitless, HostSHA256: l.run.Spec.Options.Modal.HostSHA256})
+	var d definition
+	err := l.persist(ctx, "find the image of a successor", func() (err error) {
+		d, err = l.backend.supervisor(ctx, l.run, next)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	// One claim, however often it is tried: another of its own would look to it like somebody else's.
+	claim := run.SupervisorClaim{Fruitless: fruitless, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	err = l.persist(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errSuperseded, err)
 	}
 	if err == nil {
-		err = l.persist(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next) })
+		err = l.persist(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next, d) })
 	}
 	if err == nil {
 		err = l.persist(ctx, "record the successor", func() error {
-			return l.run.WriteSupervisorEnd(s.Number, run.SupervisorEnd{Cause: "its time was up", Successor: next})
+			err := l.run.WriteSupervisorEnd(s.Number, run.SupervisorEnd{Cause: "its time was up", Successor: next})
+			if errors.Is(err, fs.ErrExist) { // the answer to an earlier try was lost
+				return nil
+			}
+			return err
 		})
 	}
 	if err != nil {
