@@ -150,6 +150,21 @@ func (m *modalBench) put(volume, path string, content []byte) {
 	})
 }
 
+// remove removes files or directories of the volume outputs.
+func (m *modalBench) remove(paths ...string) {
+	m.Helper()
+	ctx, client := m.raw()
+	volume, err := client.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{DeploymentName: "outputs", EnvironmentName: m.variable("MODAL_ENVIRONMENT")}.Build())
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, path := range paths {
+		if _, err := client.VolumeRemoveFile2(ctx, pb.VolumeRemoveFile2Request_builder{VolumeId: volume.GetVolumeId(), Path: path, Recursive: true}.Build()); err != nil {
+			m.Fatalf("remove %s: %v", path, err)
+		}
+	}
+}
+
 // sandbox is what the fake keeps of one.
 type sandbox struct {
 	ID         string    `json:"id"`
