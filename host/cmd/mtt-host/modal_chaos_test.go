@@ -462,7 +462,7 @@ func (c *chaos) powerCut() {
 	c.waiting.kill()
 	c.fake.Kill(c.T)
 	c.fake.Run(c.T)
-	c.connect()
+	c.connect(filepath.Dir(c.tmp))
 	c.PowerCuts++
 	c.resume()
 	c.waiting = c.start("wait", c.id)

@@ -47,7 +47,7 @@ func newModalBench(t *testing.T, settings ...string) *modalBench {
 		args = append(args, "--set="+setting)
 	}
 	m := &modalBench{b, faketest.Start(t, args...)}
-	m.connect()
+	m.connect(filepath.Dir(m.tmp))
 	return m
 }
 
@@ -65,10 +65,22 @@ var buildFake = sync.OnceValue(func() error {
 	return os.Setenv("MTT_MODAL_FAKE", path)
 })
 
-// connect has the commands find the fake. The mirrors that they keep are the bench's.
-func (m *modalBench) connect() {
+// connect has the commands find the fake, with the credentials that hold now, and keep what they keep below home.
+func (m *modalBench) connect(home string) {
 	m.Helper()
-	m.env = append(m.fake.Environ(m.T), "MTT_BACKEND=modal", "HOME="+filepath.Dir(m.tmp))
+	m.env = append(m.fake.Environ(m.T), "MTT_BACKEND=modal", "HOME="+home)
+}
+
+// until is eventually for what takes commands to find out.
+func (m *modalBench) until(what string, holds func() bool) {
+	m.Helper()
+	m.eventually(what, func() bool {
+		if holds() {
+			return true
+		}
+		time.Sleep(200 * time.Millisecond)
+		return false
+	})
 }
 
 // variable returns what the fake's environment has under a name.

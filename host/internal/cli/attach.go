@@ -205,7 +205,7 @@ func endOf(r *run.Run) error {
 	case info.ExitCode == nil: // nobody was left to record it
 		return exit.Errorf(exit.Interrupted, "run %s is %s: %s", r.ID, info.State, run.Died)
 	default:
-		return exit.Errorf(*info.ExitCode, "run %s is %s: %s", r.ID, info.State, info.Error)
+		return exit.Errorf(*info.ExitCode, "run %s is %s: %s", r.ID, info.State, info.Error).Hint("%s", info.Next)
 	}
 }
 
@@ -245,8 +245,12 @@ func newStop() *cobra.Command {
 	return command
 }
 
+// remindEvery is how often a run elsewhere is reminded of a request: whoever was to see to it may have died meanwhile.
+const remindEvery = 5 * time.Second
+
 // stop asks until the run has ended: a request that comes between two lives of a run is lost with the first.
 func stop(ctx context.Context, r *run.Run, now bool) error {
+	var asked time.Time
 	for {
 		live, err := r.Live()
 		if err != nil {
@@ -259,10 +263,14 @@ func stop(ctx context.Context, r *run.Run, now bool) error {
 		if err != nil {
 			return err
 		}
-		if request == nil || now && !request.Now {
-			if err := r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped}); err != nil {
-				return exit.Errorf(exit.Usage, "%w", err)
-			}
+		switch {
+		case request == nil, now && !request.Now:
+			err, asked = r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped}), time.Now()
+		case time.Since(asked) >= remindEvery:
+			err, asked = r.RemindToStop(*request), time.Now()
+		}
+		if err != nil {
+			return err
 		}
 		select {
 		case <-time.After(endPolling):

@@ -53,6 +53,10 @@ func newWork() *cobra.Command {
 			if err := copyExecutable(there.Executable(), executable); err != nil {
 				return err
 			}
+			secrets, err := secretsOf(there.Spec.Options.Modal)
+			if err != nil {
+				return err
+			}
 			events := newUnblocked(command.OutOrStdout())
 			defer events.flush()
 			encoder := json.NewEncoder(events)
@@ -61,7 +65,7 @@ func newWork() *cobra.Command {
 				data[name] = path.Join(modal.DataPath, name)
 			}
 			outcome, err := (&worker.Worker{
-				Run: there, Version: version, Executable: executable, Data: data, Secrets: secrets(there.Spec.Options.Modal),
+				Run: there, Version: version, Executable: executable, Data: data, Secrets: secrets,
 				Emit: func(event eventlog.Event) { _ = encoder.Encode(event) },
 				Sync: func(context.Context) error { return syncMount(outputs) },
 			}).Claimed(now, stop, attempt)
@@ -78,15 +82,19 @@ func newWork() *cobra.Command {
 	return command
 }
 
-// secrets are the values of the keys that the plugin is to have, which Modal has put into our environment.
-func secrets(m *run.Modal) map[string]string {
-	values := map[string]string{}
+// secretsOf returns the values of the keys that the plugin is to have, which Modal has put into our environment.
+func secretsOf(m *run.Modal) (map[string]string, error) {
+	secrets := map[string]string{}
 	for _, secret := range m.Secrets {
 		for _, key := range secret.Keys {
-			values[key] = os.Getenv(key)
+			value, ok := os.LookupEnv(key)
+			if !ok {
+				return nil, exit.Errorf(exit.NotFound, "the Secret %s has no key %s any more", secret.Name, key)
+			}
+			secrets[key] = value
 		}
 	}
-	return values
+	return secrets, nil
 }
 
 // told returns contexts as a Worker wants them. Its supervisor asks for the end on stdin. A signal is Modal's, which wants

@@ -58,8 +58,8 @@ func (c *common) addBackend(flags *pflag.FlagSet) {
 	flags.StringVar(&c.modalEnv, "modal-env", "", "with -b modal: environment; by default the profile's")
 }
 
-// open checks the options and opens where the runs are. create makes on Modal what a first run needs.
-func (c *common) open(ctx context.Context, create bool) (backend.Backend, error) {
+// open checks the options and opens where the runs are. create is for Modal.
+func (c *common) open(ctx context.Context, create modal.Create) (backend.Backend, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (c *common) open(ctx context.Context, create bool) (backend.Backend, error)
 
 // run checks the options and finds a run. The caller closes the backend.
 func (c *common) run(ctx context.Context, id string) (backend.Backend, *run.Run, error) {
-	on, err := c.open(ctx, false)
+	on, err := c.open(ctx, modal.Nothing)
 	if err != nil {
 		return nil, nil, err
 	}

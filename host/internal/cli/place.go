@@ -26,16 +26,16 @@ type place struct {
 	modal bool
 }
 
-// place opens where runs are lived; with create, what is missing there is made. On Modal that takes a while, and is done
+// place opens where runs are lived; what is missing on Modal is made as create says. On Modal that takes a while, and is done
 // beside the preparations.
-func (c *common) place(ctx context.Context, create bool) (place, error) {
+func (c *common) place(ctx context.Context, create modal.Create) (place, error) {
 	if c.backend != onModal {
 		on, err := c.open(ctx, create)
 		if err != nil {
 			return place{}, err
 		}
 		p := place{on: func() (backend.Backend, error) { return on, nil }, bin: stage}
-		if create {
+		if create != modal.Nothing {
 			p.bin = on.Registry().PrepareBin
 		}
 		return p, nil

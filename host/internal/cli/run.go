@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
 	"github.com/mtt-project/mtt/host/internal/plugin"
@@ -39,15 +40,20 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			request.Plugin, request.Host = args[0], thisHost
+			if common.backend == onModal && request.Name != "" {
+				if err := modal.CheckID(request.Name); err != nil {
+					return err
+				}
+			}
 			if dry {
-				on, err := common.place(command.Context(), false)
+				on, err := common.place(command.Context(), modal.Nothing)
 				if err != nil {
 					return err
 				}
 				defer on.close()
 				return dryRun(command, common, request, on, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
 			}
-			return live(command, common, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
+			return live(command, common, modal.AppAndVolume, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
 				if elsewhere.build && on.elsewhere() {
 					secrets, err := parseSecrets("build-secret", elsewhere.buildSecrets)
@@ -107,7 +113,7 @@ checkpoint, with the code that it began with.
 one that was left alone.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return live(command, common, detach, func(ctx context.Context, _ *view, on place) (*launch.Choice, error) {
+			return live(command, common, modal.App, detach, func(ctx context.Context, _ *view, on place) (*launch.Choice, error) {
 				registry, err := on.registry(ctx, args[0])
 				if err != nil {
 					return nil, err
@@ -136,11 +142,11 @@ func both(o *run.Options, on place, elsewhere *modalOptions, options *runOptions
 }
 
 // live chooses a run, lives it until it has ended, or has it lived elsewhere, and prints it.
-func live(command *cobra.Command, common common, detach bool, choose func(context.Context, *view, place) (*launch.Choice, error)) error {
+func live(command *cobra.Command, common common, create modal.Create, detach bool, choose func(context.Context, *view, place) (*launch.Choice, error)) error {
 	signals, release := catch(command.Context())
 	defer release()
 	go thisHost() // beside the preparations
-	on, err := common.place(signals.stop, true)
+	on, err := common.place(signals.stop, create)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -21,7 +22,7 @@ func newList() *cobra.Command {
 		Short: "List the runs",
 		Args:  exactly(0),
 		RunE: func(command *cobra.Command, _ []string) error {
-			on, err := common.open(command.Context(), false)
+			on, err := common.open(command.Context(), modal.Nothing)
 			if err != nil {
 				return err
 			}
@@ -122,6 +123,9 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 	}
 	if info.Error != "" {
 		rows = append(rows, []string{"error", info.Error})
+	}
+	for line := range strings.Lines(info.Next) {
+		rows = append(rows, []string{"what to do", strings.TrimSpace(line)})
 	}
 	if err := printTable(to, rows); err != nil {
 		return err

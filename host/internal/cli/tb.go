@@ -31,7 +31,7 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 		Example: "  mtt-host tb\n  mtt-host tb digits-20261123-5kq2vd -- --port 7000",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, args []string) error {
-			on, err := common.open(command.Context(), false)
+			on, err := common.open(command.Context(), modal.Nothing)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package modalfake
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -91,10 +92,22 @@ func (s *Server) checkDefinition(d *pb.Sandbox) error {
 	if timeout := time.Duration(d.GetTimeoutSecs()) * time.Second; timeout > maxTimeout {
 		return invalid("a Sandbox lives %s at most, not %s", maxTimeout, timeout)
 	}
-	if wantsGPU(d) && s.dice.GPUs() == faults.GPUsRefused {
-		return status.Error(codes.ResourceExhausted, "modal-fake: there are no GPUs now")
+	if !wantsGPU(d) {
+		return nil
+	}
+	kind := d.GetResources().GetGpuConfig().GetGpuType()
+	if !slices.Contains(gpuTypes, kind) {
+		return invalid("'%s' is no type of GPU", kind)
+	}
+	if s.dice.GPUs(kind) == faults.GPUsRefused {
+		return status.Errorf(codes.ResourceExhausted, "modal-fake: there are no GPUs of type %s now", kind)
 	}
 	return nil
+}
+
+// gpuTypes are those that Modal's documentation lists, and A10G, which its clients know.
+var gpuTypes = []string{
+	"T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000", "H100", "H100!", "H200", "B200", "B200+",
 }
 
 func wantsGPU(d *pb.Sandbox) bool { return d.GetResources().GetGpuConfig().GetCount() > 0 }

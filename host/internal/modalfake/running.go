@@ -146,7 +146,7 @@ func (r *running) queue() (why ending) {
 	}
 	for wantsGPU(r.definition) {
 		changed := r.server.dice.Changed()
-		if r.server.dice.GPUs() == faults.GPUsThere {
+		if r.server.dice.GPUs(r.definition.GetResources().GetGpuConfig().GetGpuType()) == faults.GPUsThere {
 			return ""
 		}
 		select {

@@ -46,6 +46,7 @@ type Info struct {
 	Ended      *time.Time         `json:"ended,omitempty"`
 	ExitCode   *exit.Code         `json:"exit_code,omitempty"`
 	Error      string             `json:"error,omitempty"`
+	Next       string             `json:"next,omitempty"` // what a person can do about the error, as one or more lines
 	Directory  string             `json:"directory,omitempty"`
 	Waiting    string             `json:"waiting,omitempty"` // why it is QUEUED
 	Warning    string             `json:"warning,omitempty"` // about a live run

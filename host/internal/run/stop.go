@@ -26,10 +26,16 @@ func (r *Run) stopFile() string { return filepath.Join(r.Dir(), "stop.json") }
 func (r *Run) AskToStop(request StopRequest) error {
 	request.Schema, request.Time = "mtt.stop/v1", time.Now().UTC()
 	if err := r.registry.replace(r.stopFile(), request); err != nil {
+		if exit.Of(err) == exit.Internal {
+			err = exit.Errorf(exit.Usage, "%w", err)
+		}
 		return fmt.Errorf("cannot ask run %s to stop: %w", r.ID, err)
 	}
-	return r.registry.records.asked(r, request)
+	return r.RemindToStop(request)
 }
+
+// RemindToStop tells whoever lives the run, as far as he does not look for the request himself.
+func (r *Run) RemindToStop(request StopRequest) error { return r.registry.records.asked(r, request) }
 
 // StopRequest returns what was asked for; nil for nothing.
 func (r *Run) StopRequest() (*StopRequest, error) {

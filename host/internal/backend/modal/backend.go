@@ -25,8 +25,17 @@ var _ backend.Backend = (*Backend)(nil)
 type Options struct {
 	Environment string // "": the profile's
 	Volume      string // by name
-	Create      bool   // the app and the volume, where they are missing
+	Create      Create
 }
+
+// Create is what Open makes where it is missing.
+type Create int
+
+const (
+	Nothing      Create = iota
+	App                 // for a run that is there: a volume that is made anew would have nothing of it
+	AppAndVolume        // for a new run
+)
 
 // Backend is the runs on a volume of Modal's. It implements backend.Backend.
 type Backend struct {
@@ -54,10 +63,10 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 			client.Close()
 		}
 	}()
-	if b.app, b.environment, err = client.findApp(ctx, appOf(options.Volume), options.Create); err != nil {
+	if b.app, b.environment, err = client.findApp(ctx, appOf(options.Volume), options.Create >= App); err != nil {
 		return nil, err
 	}
-	if options.Create {
+	if options.Create >= AppAndVolume {
 		err = client.makeVolume(ctx, b.environment, options.Volume)
 	}
 	if err == nil {
@@ -274,10 +283,49 @@ func (b *Backend) Complete(r *run.Run, info *run.Info, attempts []run.Attempt) e
 	switch {
 	case live && !supervised:
 		info.Warning = "its supervisor has left" + b.whyLeft(last) + ": the attempt goes on, but no other would follow; start a supervisor: mtt-host resume " + r.ID
-	case !live && last.End != nil && last.End.Code != exit.OK && info.State != run.Succeeded && info.State != run.Failed:
-		info.ExitCode, info.Error = &last.End.Code, last.End.Cause
+	case live || info.State == run.Succeeded || info.State == run.Failed:
+	case last.End != nil && last.End.Code != exit.OK:
+		info.ExitCode, info.Error, info.Next = &last.End.Code, last.End.Cause, last.End.Next
+	case last.End == nil && info.ExitCode == nil:
+		if ended := b.endOf(r, last); ended != nil {
+			info.ExitCode, info.Error, info.Next = &ended.Code, ended.Error(), ended.Next
+		}
 	}
 	return nil
+}
+
+// endOf is how a run has ended whose supervisor could not record why it left, as far as Modal knows; nil for not at all.
+func (b *Backend) endOf(r *run.Run, last run.Supervisor) *exit.Error {
+	if last.Sandbox == nil {
+		return nil
+	}
+	result, err := b.client.wait(b.ctx, last.Sandbox.SandboxID, 0)
+	if err != nil || result == nil {
+		return nil
+	}
+	status := strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_")
+	code := exit.Code(result.GetExitcode())
+	switch {
+	case result.GetStatus() != pb.GenericResult_GENERIC_STATUS_FAILURE:
+		return exit.Errorf(exit.Interrupted, "its supervisor was ended from outside (%s%s): the app may have been stopped, or the Sandbox", status, because(result))
+	case code == exit.Mismatch:
+		return b.tampered(r)
+	case code == exit.Credentials:
+		return exit.Errorf(code, "the credentials that its supervisor had are refused")
+	case code == exit.Usage:
+		return exit.Errorf(code, "its supervisor could not write to volume %s, which may be full", b.volume.name).
+			Hint("Make room, and go on: mtt-host volume rm %s PATH -b modal", b.volume.name)
+	default:
+		return exit.Errorf(exit.Interrupted, "its supervisor has left with exit code %d, and could not record why", code).
+			Hint("Look at what it said: modal app logs %s", last.Sandbox.AppID)
+	}
+}
+
+// tampered says that the mtt-host on the volume is another than the one that was put there: it never ran.
+func (b *Backend) tampered(r *run.Run) *exit.Error {
+	file := "bin/" + r.Spec.Options.Modal.HostSHA256
+	return exit.Errorf(exit.Mismatch, "%s on volume %s is not what its name says, and was not run", file, b.volume.name).
+		Hint("Remove it, and go on, which brings it there anew: mtt-host volume rm %s %s -b modal\nmtt-host resume %s", b.volume.name, file, r.ID)
 }
 
 // whyLeft is why a supervisor left that could not say so on the volume.
@@ -294,6 +342,8 @@ func (b *Backend) whyLeft(supervisor run.Supervisor) string {
 		return ""
 	case exit.Code(result.GetExitcode()) == exit.Credentials:
 		return ", since its credentials are refused"
+	case exit.Code(result.GetExitcode()) == exit.Unavailable:
+		return ", since Modal no longer has a call that it needs"
 	default:
 		return " (" + strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_") + ")"
 	}

@@ -44,7 +44,7 @@ type site struct {
 }
 
 func (s site) open(t *testing.T) *modal.Backend {
-	on, err := modal.Open(t.Context(), modal.Options{Volume: s.volume, Create: true})
+	on, err := modal.Open(t.Context(), modal.Options{Volume: s.volume, Create: modal.AppAndVolume})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (s site) Options(o *run.Options) error {
 	if err != nil {
 		return err
 	}
-	on, err := modal.Open(context.Background(), modal.Options{Volume: s.volume, Create: true})
+	on, err := modal.Open(context.Background(), modal.Options{Volume: s.volume, Create: modal.AppAndVolume})
 	if err != nil {
 		return err
 	}

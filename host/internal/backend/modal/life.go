@@ -155,6 +155,9 @@ func (l *life) goOn(ctx, stop context.Context, attempt run.Attempt) (worker.Outc
 func (l *life) begin(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
 	sandbox, gpu, err := l.place(ctx, stop, attempt)
 	switch {
+	case exit.Of(err) == exit.Usage: // what was asked for is not to be had, however often it is tried
+		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
+		return outcome, l.end(ctx, attempt.Number, outcome)
 	case err != nil:
 		return worker.Outcome{}, err
 	case sandbox == "": // asked to stop before there was one
@@ -325,6 +328,8 @@ func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
 	case code == exit.Usage:
 		return run.Interrupted, exit.Errorf(code, "the outputs could not be written: the volume may be full").
 			Hint("Make room on volume %s, and go on: mtt-host resume %s", l.backend.volume.name, l.run.ID)
+	case code == exit.Mismatch:
+		return run.Interrupted, l.backend.tampered(l.run)
 	default:
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", status, code, because(result))
 	}

@@ -180,14 +180,15 @@ const (
 	DataPath  = "/mtt/data"
 )
 
-// bootstrap is the command of a Sandbox: mtt-host, from the volume, hashed once more before it runs.
+// bootstrap is the command of a Sandbox: mtt-host, from the volume, hashed once more before it runs. It fails with
+// exit.Mismatch.
 func bootstrap(sha256 string, args ...string) []string {
 	script := strings.Join([]string{
 		`set -eu`,
 		`dir=$HOME/.mtt`,
 		`mkdir -p "$dir"`,
 		`cp "$1/bin/$2" "$dir/mtt-host"`,
-		`echo "$2  $dir/mtt-host" | sha256sum -c - >/dev/null || { echo "mtt: bin/$2 is not what its name says" >&2; exit 1; }`,
+		`echo "$2  $dir/mtt-host" | sha256sum -c - >/dev/null || { echo "mtt: bin/$2 is not what its name says" >&2; exit 65; }`,
 		`chmod 755 "$dir/mtt-host"`,
 		`shift 2`,
 		`exec "$dir/mtt-host" "$@"`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -143,8 +144,9 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d defi
 	if err != nil || id == "" { // "": it has ended already, and has recorded that by itself
 		return err
 	}
+	// It does this itself, but not if it cannot even begin; then it is asked why.
 	err = r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: time.Now().UTC()})
-	if errors.Is(err, fs.ErrExist) || exit.Of(err) == exit.Unavailable { // the supervisor records it, too
+	if errors.Is(err, fs.ErrExist) || exit.Of(err) == exit.Unavailable {
 		return nil
 	}
 	return err
@@ -183,7 +185,7 @@ func (c *Client) secret(ctx context.Context, environment string, secret run.Secr
 		return err
 	})
 	if isCode(err, codes.NotFound) {
-		return "", exit.Errorf(exit.NotFound, "the Secret %s with the keys %v: %w", secret.Name, secret.Keys, err).
+		return "", exit.Errorf(exit.NotFound, "no Secret %s with the key %s on Modal: %w", secret.Name, strings.Join(secret.Keys, ", "), err).
 			Hint("See which there are: modal secret list")
 	}
 	return id, err

@@ -65,7 +65,7 @@ func (s Supervision) open(ctx context.Context) (*life, error) {
 	b := &Backend{ctx: ctx}
 	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
 	var client *Client
-	err := l.persist(ctx, "connect", func() (err error) {
+	err := l.persist(ctx, "connect to Modal", func() (err error) {
 		client, err = Connect(ctx, s.Environment)
 		return err
 	})

@@ -130,10 +130,13 @@ func (d *Dice) take(count func(*Settings) *int) bool {
 	return true
 }
 
-// GPUs says what happens to a Sandbox with a GPU now.
-func (d *Dice) GPUs() GPUs {
+// GPUs says what happens to a Sandbox with a GPU of a type now.
+func (d *Dice) GPUs(kind string) GPUs {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if of := d.settings.GPUsOf; of != "" && of != kind {
+		return GPUsThere
+	}
 	if d.settings.GPUsFor > 0 && time.Since(d.gpusSet) > d.settings.GPUsFor {
 		return GPUsThere
 	}

@@ -25,6 +25,7 @@ type Settings struct {
 	TimeLimit      time.Duration
 	GPUs           GPUs
 	GPUsFor        time.Duration
+	GPUsOf         string
 	LoseCreates    int
 	DropStreams    float64
 	RepeatStreams  float64
@@ -66,6 +67,7 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.TimeLimit, "time-limit", s.TimeLimit, "ends every Sandbox after this time, whatever it asked for; 0 does not")
 	f.Var(&s.GPUs, "gpus", "Sandboxes with a GPU are `started`, queued or refused")
 	f.DurationVar(&s.GPUsFor, "gpus-for", s.GPUsFor, "how long gpus=queued or refused holds, from when it is set; 0 until it is set again")
+	f.StringVar(&s.GPUsOf, "gpus-of", s.GPUsOf, "the `type` of GPU that gpus=queued or refused holds for; all of them if empty")
 	f.IntVar(&s.LoseCreates, "lose-creates", s.LoseCreates, "carry out the next `N` creations of Sandboxes, but answer UNAVAILABLE, so that they come twice")
 	f.Float64Var(&s.DropStreams, "drop-streams", s.DropStreams, "the `share` of messages in streams after which the stream breaks")
 	f.Float64Var(&s.RepeatStreams, "repeat-streams", s.RepeatStreams, "the `share` of log messages that come twice")
