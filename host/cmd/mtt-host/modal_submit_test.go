@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 // nothing says that nothing was sent: no volume was made, and so no Sandbox.

@@ -18,7 +18,8 @@ type signals struct {
 	now context.Context
 }
 
-// catch takes the signals of the process until release is called.
+// catch takes the signals of the process until release is called. The contexts outlast that: the run may have to be asked
+// how it has ended.
 func catch(ctx context.Context) (caught signals, release func()) {
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, os.Interrupt, syscall.SIGTERM)
@@ -41,6 +42,5 @@ func catch(ctx context.Context) (caught signals, release func()) {
 	return signals{stop: stop, now: now}, sync.OnceFunc(func() {
 		signal.Stop(received)
 		close(done)
-		end()
 	})
 }

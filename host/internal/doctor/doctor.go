@@ -20,7 +20,8 @@ type Status string
 
 const (
 	OK      Status = "ok"
-	Warning Status = "warning" // something that one can do without
+	Note    Status = "note"    // something to know; nothing has to be done
+	Warning Status = "warning" // something that one can do without, or that costs
 	Problem Status = "problem" // something that runs need
 )
 
@@ -30,20 +31,59 @@ type Check struct {
 	Status Status `json:"status"`
 	Found  string `json:"found"`
 	Remedy string `json:"remedy,omitempty"`
+	// Code is the exit code that a run would end with for want of it; 0 where there is none of its own.
+	Code exit.Code `json:"-"`
+}
+
+// Code is the exit code for what was found: that of the problems if it is the same for all, else that of a machine on
+// which something has to be done.
+func Code(checks []Check) exit.Code {
+	code := exit.OK
+	for _, check := range checks {
+		if check.Status != Problem {
+			continue
+		}
+		own := check.Code
+		if own == exit.OK {
+			own = exit.Usage
+		}
+		if code != exit.OK && code != own {
+			return exit.Usage
+		}
+		code = own
+	}
+	return code
 }
 
 // Examine looks at the machine, and at the directory for outputs. It leaves nothing behind.
 func Examine(ctx context.Context, outputs, version string) []Check {
-	checks := []Check{
-		{Name: "mtt-host", Status: OK, Found: fmt.Sprintf("%s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)},
-		goCompiler(ctx),
-		cCompiler(),
-	}
+	checks := builders(ctx, version)
 	for _, name := range []string{device.Go, device.CPU, device.CUDA} {
 		checks = append(checks, deviceCheck(name))
 	}
 	checks = append(checks, volume(outputs)...)
 	return append(checks, tensorBoard(ctx))
+}
+
+// ExamineForElsewhere looks at what a machine needs whose runs are lived on another one, and are only mirrored, in cache.
+func ExamineForElsewhere(ctx context.Context, cache, version string) []Check {
+	check := Check{Name: "cache", Status: OK, Found: cache}
+	if dir, err := os.MkdirTemp(existing(cache), ".mtt-doctor-"); err != nil {
+		check.Status, check.Found = Problem, fmt.Sprintf("%s cannot be written: %v", cache, err)
+		check.Remedy = "Name another directory in XDG_CACHE_HOME: what is read of the runs is kept there."
+	} else {
+		os.RemoveAll(dir)
+	}
+	return append(builders(ctx, version), check, tensorBoard(ctx))
+}
+
+// builders are this program, and those that plugins are built with.
+func builders(ctx context.Context, version string) []Check {
+	return []Check{
+		{Name: "mtt-host", Status: OK, Found: fmt.Sprintf("%s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)},
+		goCompiler(ctx),
+		cCompiler(),
+	}
 }
 
 // patience is what a program gets to tell its version.
