@@ -40,7 +40,7 @@ const maxArchive = 64 << 20
 // side that builds, such as a .gitignore, can be known to say the same.
 var ignored = []string{
 	".git", ".hg", ".svn", ".DS_Store", ".idea", ".vscode", "node_modules", "__pycache__", ".venv", "venv",
-	"outputs", "*.test", "*.prof", "*.ckpt", "*.tfevents.*", "events.out.*", "core",
+	"outputs", "*.test", "*.prof", "*.ckpt", "*.tfevents.*", "events.out.*",
 	".env", ".env.*", ".netrc", ".modal.toml", "*.pem", "*.key", "id_rsa", "id_ed25519", ".ssh", ".aws",
 }
 
