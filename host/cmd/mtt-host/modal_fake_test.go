@@ -83,18 +83,6 @@ func (m *modalBench) until(what string, holds func() bool) {
 	})
 }
 
-// variable returns what the fake's environment has under a name.
-func (m *modalBench) variable(name string) string {
-	m.Helper()
-	for _, variable := range m.env {
-		if value, ok := strings.CutPrefix(variable, name+"="); ok {
-			return value
-		}
-	}
-	m.Fatalf("modal-fake sets no %s", name)
-	return ""
-}
-
 // order gives the running fake an order, at once: running its command takes as long as a commit.
 func (m *modalBench) order(o modalfake.Order) error {
 	_, err := modalfake.Tell(m.fake.State, o)
@@ -109,12 +97,12 @@ func (m *modalBench) preempt(status string, id string) bool {
 // raw calls the fake as a client would of which nothing is mtt's.
 func (m *modalBench) raw() (context.Context, pb.ModalClientClient) {
 	m.Helper()
-	connection, err := grpc.NewClient(strings.TrimPrefix(m.variable("MODAL_SERVER_URL"), "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(strings.TrimPrefix(m.fake.Variable(m.T, "MODAL_SERVER_URL"), "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		m.Fatal(err)
 	}
 	m.Cleanup(func() { connection.Close() })
-	ctx := metadata.AppendToOutgoingContext(m.Context(), "x-modal-token-id", m.variable("MODAL_TOKEN_ID"), "x-modal-token-secret", m.variable("MODAL_TOKEN_SECRET"))
+	ctx := metadata.AppendToOutgoingContext(m.Context(), "x-modal-token-id", m.fake.Variable(m.T, "MODAL_TOKEN_ID"), "x-modal-token-secret", m.fake.Variable(m.T, "MODAL_TOKEN_SECRET"))
 	return ctx, pb.NewModalClientClient(connection)
 }
 
@@ -166,7 +154,7 @@ func (m *modalBench) put(volume, path string, content []byte) {
 func (m *modalBench) remove(paths ...string) {
 	m.Helper()
 	ctx, client := m.raw()
-	volume, err := client.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{DeploymentName: "outputs", EnvironmentName: m.variable("MODAL_ENVIRONMENT")}.Build())
+	volume, err := client.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{DeploymentName: "outputs", EnvironmentName: m.fake.Variable(m.T, "MODAL_ENVIRONMENT")}.Build())
 	if err != nil {
 		m.Fatal(err)
 	}

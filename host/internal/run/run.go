@@ -97,17 +97,22 @@ func (r *Run) Adopted() *Spec {
 	return r.Spec
 }
 
-// Reopen readies the run for its next attempt: what it has adopted is written, a request to stop that was followed is
-// removed, and the result of a FAILED one moves to the attempt that failed.
-func (r *Run) Reopen() error {
+// Reopen readies the run for its next attempt: what it has adopted is written, the request to stop that was there when a
+// person had it go on is removed (nil for none, and a later one stays), and the result of a FAILED one moves to the attempt
+// that failed.
+func (r *Run) Reopen(old *StopRequest) error {
 	if r.adopted {
 		if err := r.registry.replace(r.specFile(), r.Spec); err != nil {
 			return err
 		}
 		r.adopted = false
 	}
-	if err := r.registry.records.remove(r.stopFile()); err != nil {
+	if request, err := r.StopRequest(); err != nil {
 		return err
+	} else if request.same(old) {
+		if err := r.registry.records.remove(r.stopFile()); err != nil {
+			return err
+		}
 	}
 	result, err := r.Result()
 	if err != nil || result == nil {

@@ -20,6 +20,10 @@ type StopRequest struct {
 	Time     time.Time `json:"time"`
 }
 
+func (s *StopRequest) same(other *StopRequest) bool {
+	return s != nil && other != nil && s.Time.Equal(other.Time)
+}
+
 func (r *Run) stopFile() string { return filepath.Join(r.Dir(), "stop.json") }
 
 // AskToStop leaves the request for whoever lives the run. Anybody may, without the lock, and again.

@@ -27,6 +27,8 @@ type SupervisorClaim struct {
 	Schema string `json:"schema"` // mtt.supervisor/v1
 	// Spec is what a person wants the run to go on with. nil for the successor of a supervisor, which changes nothing.
 	Spec *Spec `json:"spec,omitempty"`
+	// Stop is the request to stop that was there then, which means nothing any more.
+	Stop *StopRequest `json:"stop,omitempty"`
 	// Fruitless is how many attempts in a row have ended without progress when a successor takes over.
 	Fruitless int `json:"fruitless,omitempty"`
 	// HostSHA256 is the mtt-host that it is to be; the attempts are lived by the same.

@@ -41,7 +41,11 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := w.Run.Reopen(); err != nil {
+	old, err := w.Run.StopRequest() // of an earlier life: one of this life has been seen to above
+	if err == nil {
+		err = w.Run.Reopen(old)
+	}
+	if err != nil {
 		return Outcome{}, outputs(err)
 	}
 	if plan.finished() {

@@ -1,26 +1,14 @@
 package modal_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/backendtest"
@@ -196,7 +184,9 @@ func TestExamineAnEnvironmentThatIsNotThere(t *testing.T) {
 
 func TestExamineNamesTheCallsThatModalDoesNotHave(t *testing.T) {
 	l := newLab(t)
-	without(t, strings.TrimPrefix(environ(l, "MODAL_SERVER_URL"), "http://"), "VolumePutFiles2", "SandboxGetLogs")
+	between := l.Between(t)
+	between.Refuse("VolumePutFiles2", "SandboxGetLogs")
+	t.Setenv("MODAL_SERVER_URL", between.URL)
 	checks := modal.Examine(t.Context(), examination(t))
 	want(t, checks, "calls", doctor.Problem, "VolumePutFiles2", "SandboxGetLogs", "newer version")
 	if check := found(t, checks, "calls"); strings.Contains(check.Found, "VolumeListFiles2") {
@@ -264,66 +254,5 @@ func TestExamineFindsSandboxesThatDoNothing(t *testing.T) {
 	}
 	if code := doctor.Code(checks); code != exit.OK {
 		t.Errorf("exit code %d, want 0: none of this stops runs", code)
-	}
-}
-
-// without has the test's clients speak to a Modal that lacks some calls: the one at an address, seen through a server that
-// hands on what it does not refuse.
-func without(t *testing.T, address string, missing ...string) {
-	t.Helper()
-	behind, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, from grpc.ServerStream) error {
-		method, _ := grpc.MethodFromServerStream(from)
-		if slices.Contains(missing, path.Base(method)) {
-			return status.Errorf(codes.Unimplemented, "there is no %s", path.Base(method))
-		}
-		return handOn(from, behind, method)
-	}))
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		behind.Close()
-	})
-	t.Setenv("MODAL_SERVER_URL", "http://"+listener.Addr().String())
-}
-
-// handOn makes the call that comes in: one request, any number of answers. An empty message keeps what it does not know,
-// so that it can stand for any.
-func handOn(from grpc.ServerStream, behind *grpc.ClientConn, method string) error {
-	headers, _ := metadata.FromIncomingContext(from.Context())
-	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(from.Context(), headers))
-	defer cancel()
-	to, err := behind.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
-	if err != nil {
-		return err
-	}
-	request := new(emptypb.Empty)
-	if err := from.RecvMsg(request); err != nil {
-		return err
-	}
-	if err := to.SendMsg(request); err != nil {
-		return err
-	}
-	if err := to.CloseSend(); err != nil {
-		return err
-	}
-	for {
-		answer := new(emptypb.Empty)
-		if err := to.RecvMsg(answer); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if err := from.SendMsg(answer); err != nil {
-			return err
-		}
 	}
 }

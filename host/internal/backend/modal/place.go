@@ -39,7 +39,7 @@ func (l *life) place(ctx, stop context.Context, attempt run.Attempt) (sandbox, g
 				continue
 			}
 			if err != nil {
-				return "", "", l.refused(err, gpu)
+				return "", "", err
 			}
 			began, err := l.began(ctx, stop, attempt, sandbox, gpu, len(gpus) > 1)
 			if began || err != nil {
@@ -66,14 +66,6 @@ func orCPU(gpu string) string {
 	return gpu
 }
 
-func (l *life) refused(err error, gpu string) error {
-	if failed := failureOf(err); failed != nil && failed.code == codes.InvalidArgument {
-		return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), failed.text).
-			Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
-	}
-	return l.backend.explain(err)
-}
-
 // create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
 // have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
 // judged already: nobody would see to what it does, so it is ended.
@@ -92,6 +84,10 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 			var tried int
 			id, tried, err = l.backend.client.create(ctx, l.backend.app, d)
 			lost = lost || tried > 0
+			if isCode(err, codes.InvalidArgument) {
+				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), failureOf(err).text).
+					Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
+			}
 			if !isCode(err, codes.AlreadyExists) {
 				return err
 			}

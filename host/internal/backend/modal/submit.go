@@ -81,7 +81,12 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	if err != nil {
 		return b.explain(err)
 	}
-	err = r.ClaimSupervisor(n, run.SupervisorClaim{Spec: r.Adopted(), HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()})
+	stop, err := r.StopRequest()
+	if err != nil {
+		return err
+	}
+	claim := run.SupervisorClaim{Spec: r.Adopted(), Stop: stop, HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	err = r.ClaimSupervisor(n, claim)
 	if errors.Is(err, fs.ErrExist) {
 		return startedByAnother(r)
 	}

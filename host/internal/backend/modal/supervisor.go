@@ -123,7 +123,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	}
 	if claim.Spec != nil && !ended.Succeeded() { // a person has asked for this; a worker that nobody supervised may have been faster
 		l.run.Adopt(claim.Spec)
-		if err := l.persist(ctx, "ready the run", l.run.Reopen); err != nil {
+		if err := l.persist(ctx, "ready the run", func() error { return l.run.Reopen(claim.Stop) }); err != nil {
 			return err
 		}
 	}

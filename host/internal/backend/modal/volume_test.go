@@ -96,19 +96,9 @@ func TestAnAuthTokenThatIsTakenAwayIsRenewed(t *testing.T) {
 	if exit.Of(err) != exit.Credentials {
 		t.Errorf("with credentials that were taken away: %v, want exit code 4", err)
 	}
-	if secret := environ(l, "MODAL_TOKEN_SECRET"); strings.Contains(fmt.Sprint(err), secret) {
+	if secret := l.Variable(t, "MODAL_TOKEN_SECRET"); strings.Contains(fmt.Sprint(err), secret) {
 		t.Error("the error tells the secret")
 	}
-}
-
-func environ(l *lab, name string) string {
-	for _, variable := range l.Environ(l.T) {
-		if key, value, _ := strings.Cut(variable, "="); key == name {
-			return value
-		}
-	}
-	l.Fatalf("no %s", name)
-	return ""
 }
 
 func TestACallThatModalNoLongerHas(t *testing.T) {

@@ -109,6 +109,18 @@ func (f *Fake) Environ(t testing.TB) []string {
 	return environ
 }
 
+// Variable is one of them.
+func (f *Fake) Variable(t testing.TB, name string) string {
+	t.Helper()
+	for _, variable := range f.Environ(t) {
+		if value, ok := strings.CutPrefix(variable, name+"="); ok {
+			return value
+		}
+	}
+	t.Fatalf("modal-fake sets no %s", name)
+	return ""
+}
+
 // Setenv gives the test's own process the fake's environment, for modal-go.
 func (f *Fake) Setenv(t *testing.T) {
 	t.Helper()
