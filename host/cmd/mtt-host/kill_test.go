@@ -50,6 +50,12 @@ func (b *bench) outcome(run string) outcome {
 	if last.Reason != "final" {
 		b.Errorf("the newest checkpoint of run %s has reason %s", run, last.Reason)
 	}
+	return outcome{last.StateHash, info.Result, b.curves(run)}
+}
+
+// curves are those that the event files of a run tell.
+func (b *bench) curves(run string) tbtest.Curves {
+	b.Helper()
 	read, err := tensorboard.Curves(b.path("runs", run))
 	if err != nil {
 		b.Fatal(err)
@@ -63,7 +69,7 @@ func (b *bench) outcome(run string) outcome {
 	if len(curves) == 0 {
 		b.Fatalf("run %s has no curve", run)
 	}
-	return outcome{last.StateHash, info.Result, curves}
+	return curves
 }
 
 func (b *bench) equal(got, want outcome) {
