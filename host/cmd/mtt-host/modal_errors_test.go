@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -221,8 +222,12 @@ func TestAnExecutableThatWasTamperedWithIsNotRun(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
 	m.expect(0, nil, strolls("--name", "r")...)
-	listed := m.fake.MustModal(t, "volume", "ls", "outputs", "/bin")
-	for name := range strings.FieldsSeq(listed) {
+	shown := m.expect(0, nil, "show", "r").stdout
+	listed := strings.Fields(m.fake.MustModal(t, "volume", "ls", "outputs", "/bin"))
+	if len(listed) != 2 {
+		t.Fatalf("want the plugin and the host; got %q", listed)
+	}
+	for i, name := range listed {
 		path := filepath.Join(t.TempDir(), "x")
 		m.expect(0, nil, "volume", "get", "outputs", name, path)
 		raw, err := os.ReadFile(path)
@@ -234,14 +239,19 @@ func TestAnExecutableThatWasTamperedWithIsNotRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.expect(0, nil, "volume", "put", "--force", "outputs", path, name)
+		run := fmt.Sprintf("r%d", i)
+		again := strolls("--name", run, "--seed", fmt.Sprint(i+1))
+		if strings.Contains(shown, filepath.Base(name)) {
+			m.expect(65, []string{"the run's plugin", "was changed"}, again...)
+		} else {
+			m.expect(65, []string{"is not what its name says", "mtt-host volume rm outputs bin/", "mtt-host resume " + run}, again...)
+			if workers, _ := m.sandboxes(run); len(workers) > 0 {
+				t.Errorf("a worker was started: %+v", workers)
+			}
+		}
+		m.expect(0, nil, "volume", "rm", "outputs", name)
+		m.expect(0, nil, "resume", run)
 	}
-	m.expect(65, []string{"is not what its name says", "mtt-host volume rm outputs bin/", "mtt-host resume s"}, strolls("--name", "s", "--seed", "1")...)
-	workers, _ := m.sandboxes("s")
-	if len(workers) > 0 {
-		t.Errorf("a worker was started: %+v", workers)
-	}
-	m.expect(0, nil, "volume", "rm", "-r", "outputs", "bin")
-	m.expect(0, nil, "resume", "s")
 }
 
 // No token is where a plugin, a machine with a GPU, a reader of logs or records, or another user of this machine sees it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -49,6 +50,15 @@ func TestStopReachesARunOnModalWhoseSupervisorIsDead(t *testing.T) {
 	})
 	if warned := m.expect(0, nil, "show", "r").stdout; !strings.Contains(warned, "its supervisor has left") {
 		m.Errorf("show does not warn:\n%s", warned)
+	}
+	m.expect(0, []string{"warning: run r: its supervisor has left", "mtt-host resume r"}, "ls")
+	for _, args := range [][]string{{"attach", "r"}, {"wait", "r"}, {"logs", "r", "-f"}} {
+		p := m.start(args...)
+		p.waitFor("warning: run r: its supervisor has left")
+		p.signal(syscall.SIGINT)
+		if r := p.wait(); !strings.Contains(r.stderr, "mtt-host resume r") {
+			m.Errorf("%q: %v", args, r)
+		}
 	}
 	m.expect(0, nil, "stop", "r")
 	m.expect(6, []string{"run r is STOPPED"}, "wait", "r")

@@ -30,7 +30,9 @@ func newAttach() *cobra.Command {
 			defer on.Close()
 			signals, release := catch(command.Context())
 			defer release()
-			return follow(command, common, signals, release, newView(command.ErrOrStderr()), watched)
+			view := newView(command.ErrOrStderr())
+			common.warnOf(signals.stop, watched, view.warn)
+			return follow(command, common, signals, release, view, watched)
 		},
 	}
 	common.add(command.Flags())
@@ -59,6 +61,35 @@ func follow(command *cobra.Command, common common, signals signals, release func
 	return summarize(command, common, view, watched, endOf(watched))
 }
 
+// warningEvery is how often it is looked whether there is something to warn of.
+const warningEvery = 5 * time.Second
+
+// warnOf says what is wrong with a live run, now and as it comes, each text once: on Modal a run outlives its supervisor,
+// and only a person can give it another.
+func (c *common) warnOf(ctx context.Context, r *run.Run, say func(string)) {
+	if c.backend != onModal {
+		return
+	}
+	said := ""
+	look := func() {
+		if info, err := r.Info(); err == nil && info.Warning != "" && info.Warning != said {
+			said = info.Warning
+			say("run " + r.ID + ": " + said)
+		}
+	}
+	look()
+	go func() {
+		for {
+			select {
+			case <-time.After(warningEvery):
+				look()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
 func newLogs() *cobra.Command {
 	var (
 		common common
@@ -82,6 +113,9 @@ func newLogs() *cobra.Command {
 			}
 			signals, release := catch(command.Context())
 			defer release()
+			if follow {
+				common.warnOf(signals.stop, logged, newView(command.ErrOrStderr()).warn)
+			}
 			for event, err := range logged.Events(signals.stop, last, follow) {
 				if err != nil {
 					return err
@@ -145,6 +179,7 @@ func newWait() *cobra.Command {
 					return err
 				}
 				defer on.Close()
+				common.warnOf(signals.stop, waited, newView(command.ErrOrStderr()).warn)
 				if err := untilEnd(signals.stop, waited); err != nil {
 					return err
 				}

@@ -43,6 +43,9 @@ func newList() *cobra.Command {
 					continue
 				}
 				infos = append(infos, info)
+				if info.Warning != "" {
+					fmt.Fprintf(command.ErrOrStderr(), "warning: run %s: %s\n", info.RunID, info.Warning)
+				}
 			}
 			for _, unreadable := range broken {
 				fmt.Fprintf(command.ErrOrStderr(), "warning: run %s: %v\n", unreadable.ID, unreadable.Err)

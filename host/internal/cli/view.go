@@ -44,6 +44,13 @@ func (v *view) say(line string) {
 	v.line("mtt-host: " + line)
 }
 
+// warn prints a warning.
+func (v *view) warn(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line("warning: " + text)
+}
+
 // show renders one event.
 func (v *view) show(event eventlog.Event) {
 	v.mu.Lock()
