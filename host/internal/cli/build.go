@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
@@ -42,7 +43,7 @@ func (p place) buildOnModal(ctx context.Context, view *view, name string, secret
 		return run.Plugin{}, nil, err
 	}
 	elsewhere := on.(*modal.Backend)
-	view.say(fmt.Sprintf("sending %s of source, to be built in a Sandbox with golang:%s", sizeText(uint64(len(archive.Raw))), archive.Go))
+	view.say(fmt.Sprintf("sending %s of source, to be built in a Sandbox with golang:%s", backend.SizeText(int64(len(archive.Raw))), archive.Go))
 	if err := p.upload(ctx, view, elsewhere, []modal.Upload{host}); err != nil {
 		return run.Plugin{}, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
@@ -168,7 +169,7 @@ func printCheckpoints(command *cobra.Command, common common, infos []checkpointI
 			verified = "good"
 		}
 		rows = append(rows, []string{
-			info.ID, strconv.FormatUint(info.Step, 10), sizeText(info.SizeBytes), string(info.Reason),
+			info.ID, strconv.FormatUint(info.Step, 10), backend.SizeText(int64(info.SizeBytes)), string(info.Reason),
 			info.Created.Local().Format(time.DateTime), verified, fmt.Sprintf("%.12s", info.StateHash),
 		})
 	}

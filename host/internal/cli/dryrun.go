@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
@@ -113,7 +114,7 @@ func printPlan(command *cobra.Command, info planInfo) error {
 			{"memory", orDefault(float64(m.MemoryMiB), "MiB")},
 			{"image", m.Image},
 			{"cost", costText(m)},
-			{"to send", sizeText(uint64(info.BytesToSend))},
+			{"to send", backend.SizeText(info.BytesToSend)},
 		}...)
 		for _, layer := range m.Layers {
 			rows = append(rows, []string{"layer", shortened(layer)})

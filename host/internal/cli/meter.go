@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/transfer"
 )
 
@@ -29,7 +30,7 @@ func showProgress(v *view, t *transfer.Transfer) (stop func()) {
 				files, bytes, unchanged := t.Moved()
 				rate := float64(bytes) / now.Sub(began).Seconds()
 				v.mu.Lock()
-				v.redraw(fmt.Sprintf("%s, %s, %s/s; %d unchanged", filesText(files), sizeText(uint64(bytes)), sizeText(uint64(rate)), unchanged))
+				v.redraw(fmt.Sprintf("%s, %s, %s/s; %d unchanged", filesText(files), backend.SizeText(bytes), backend.SizeText(int64(rate)), unchanged))
 				v.mu.Unlock()
 			}
 		}

@@ -152,7 +152,7 @@ func (p place) upload(ctx context.Context, view *view, on *modal.Backend, upload
 	for _, upload := range missing {
 		bytes += upload.Size
 	}
-	view.say(fmt.Sprintf("sending %s to volume %s", sizeText(uint64(bytes)), on.VolumeName()))
+	view.say(fmt.Sprintf("sending %s to volume %s", backend.SizeText(bytes), on.VolumeName()))
 	return on.Send(ctx, missing, nil)
 }
 

@@ -49,18 +49,6 @@ func metricsText(metrics checkpoint.Metrics) string {
 	return strings.Join(parts, ", ")
 }
 
-func sizeText(bytes uint64) string {
-	const unit = 1024
-	if bytes < unit {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	value, prefix := float64(bytes)/unit, 0
-	for ; value >= unit; value /= unit {
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGTPE"[prefix])
-}
-
 func durationText(d time.Duration) string {
 	switch {
 	case d < 0:

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -95,7 +96,7 @@ func eventText(event eventlog.Event) string {
 	case eventlog.Stepped:
 		return progressText(event)
 	case eventlog.Saved:
-		return fmt.Sprintf("saved step %d (%s, %s) in %s", event.Step, event.Reason, sizeText(event.SizeBytes), durationText(seconds(event.Seconds)))
+		return fmt.Sprintf("saved step %d (%s, %s) in %s", event.Step, event.Reason, backend.SizeText(int64(event.SizeBytes)), durationText(seconds(event.Seconds)))
 	case eventlog.Printed:
 		return "plugin: " + event.Message
 	case eventlog.FellBack, eventlog.Warning:

@@ -145,7 +145,7 @@ func (o *volumeOptions) printFiles(command *cobra.Command, entries []backend.Ent
 	for _, entry := range entries {
 		size := ""
 		if entry.Type == backend.File {
-			size = sizeText(uint64(entry.Size))
+			size = backend.SizeText(entry.Size)
 		}
 		name := entry.Path
 		if quoted := strconv.Quote(name); !printable(name) { // a name is anybody's, and must not drive the terminal

@@ -111,7 +111,7 @@ func (o *volumeOptions) transfer(command *cobra.Command, volume backend.Volume, 
 	if o.json() {
 		return printJSON(command.OutOrStdout(), info)
 	}
-	fmt.Fprintf(command.ErrOrStderr(), "%s, %s; %d unchanged\n", filesText(info.Files), sizeText(uint64(info.Bytes)), info.Unchanged)
+	fmt.Fprintf(command.ErrOrStderr(), "%s, %s; %d unchanged\n", filesText(info.Files), backend.SizeText(info.Bytes), info.Unchanged)
 	return nil
 }
 

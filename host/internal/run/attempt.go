@@ -92,19 +92,12 @@ type End struct {
 
 // Attempts returns the claimed attempts in order.
 func (r *Run) Attempts() ([]Attempt, error) {
-	entries, err := os.ReadDir(filepath.Join(r.Dir(), "attempts"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	numbers, err := numbered(filepath.Join(r.Dir(), "attempts"))
 	if err != nil {
 		return nil, err
 	}
 	var attempts []Attempt
-	for _, entry := range entries {
-		n, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
+	for _, n := range numbers {
 		attempt := Attempt{Number: n}
 		switch err := readJSON(r.attemptFile(n, "claim"), &attempt.Claim); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -126,8 +119,22 @@ func (r *Run) Attempts() ([]Attempt, error) {
 		}
 		attempts = append(attempts, attempt)
 	}
-	slices.SortFunc(attempts, func(a, b Attempt) int { return a.Number - b.Number })
 	return attempts, nil
+}
+
+// numbered returns the numbers that entries of a directory have as their names, in order; none if it is not there.
+func numbered(dir string) (numbers []int, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if n, err := strconv.Atoi(entry.Name()); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
 }
 
 // ClaimNext creates the next attempt exclusively. The end of the one before must be certain.

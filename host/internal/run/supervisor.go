@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -59,19 +57,12 @@ func (r *Run) NextSupervisor() int { return r.supervisors + 1 }
 
 // Supervisors returns those that were claimed, in order.
 func (r *Run) Supervisors() ([]Supervisor, error) {
-	entries, err := os.ReadDir(filepath.Join(r.Dir(), "supervisors"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	numbers, err := numbered(filepath.Join(r.Dir(), "supervisors"))
 	if err != nil {
 		return nil, err
 	}
 	var supervisors []Supervisor
-	for _, entry := range entries {
-		n, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
+	for _, n := range numbers {
 		claim, err := readOptional[SupervisorClaim](r.supervisorFile(n, "claim"))
 		if err != nil {
 			return nil, err
@@ -88,7 +79,6 @@ func (r *Run) Supervisors() ([]Supervisor, error) {
 		}
 		supervisors = append(supervisors, s)
 	}
-	slices.SortFunc(supervisors, func(a, b Supervisor) int { return a.Number - b.Number })
 	return supervisors, nil
 }
 

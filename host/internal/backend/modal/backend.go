@@ -197,12 +197,15 @@ func (b *Backend) alive(ctx context.Context) ([]string, error) {
 	if time.Since(b.asked) < livesFor {
 		return b.names, nil
 	}
-	names, err := b.client.alive(ctx, b.environment, b.app)
+	alive, err := b.client.alive(ctx, b.environment, b.app)
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	b.names, b.asked = names, time.Now()
-	return names, nil
+	b.names, b.asked = nil, time.Now()
+	for _, sandbox := range alive {
+		b.names = append(b.names, sandbox.GetName())
+	}
+	return b.names, nil
 }
 
 // explain is for calls after which only Modal's word is left.

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
@@ -124,7 +123,7 @@ func (x *examiner) worker() {
 			return
 		}
 	}
-	x.ok(name, "%s, %s, linux/amd64", host.Path, sizeText(host.Size))
+	x.ok(name, "%s, %s, linux/amd64", host.Path, backend.SizeText(host.Size))
 }
 
 // connect looks for credentials, and for Modal.
@@ -271,7 +270,7 @@ func (x *examiner) contents(ctx context.Context) {
 	}
 	if x.volume != nil && x.host != nil {
 		if _, err := x.volume.Stat(ctx, "bin/"+x.host.SHA256); errors.Is(err, fs.ErrNotExist) {
-			x.add(doctor.Note, "worker on the volume", fmt.Sprintf("not yet: the next run sends %s", sizeText(x.host.Size)), "")
+			x.add(doctor.Note, "worker on the volume", fmt.Sprintf("not yet: the next run sends %s", backend.SizeText(x.host.Size)), "")
 		} else if err == nil {
 			x.ok("worker on the volume", "it is there")
 		}
@@ -356,7 +355,11 @@ func (x *examiner) look(ctx context.Context) (*inventory, error) {
 	if x.app == "" {
 		return v, nil
 	}
-	if v.sandboxes, err = x.client.sandboxes(ctx, x.environment, x.app); err != nil {
+	infos, err := x.client.alive(ctx, x.environment, x.app)
+	for _, info := range infos {
+		v.sandboxes = append(v.sandboxes, &sandboxSeen{id: info.GetId(), name: info.GetName(), task: info.GetTaskInfo().GetId()})
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, s := range v.sandboxes {
@@ -480,10 +483,10 @@ func (v *inventory) text() string {
 	var parts []string
 	for _, top := range slices.Sorted(maps.Keys(v.top)) {
 		total += v.top[top].bytes
-		parts = append(parts, fmt.Sprintf("%s %s in %d", top, sizeText(v.top[top].bytes), v.top[top].files))
+		parts = append(parts, fmt.Sprintf("%s %s in %d", top, backend.SizeText(v.top[top].bytes), v.top[top].files))
 	}
 	if len(parts) > 0 {
-		text += fmt.Sprintf("; %s (%s)", sizeText(total), strings.Join(parts, ", "))
+		text += fmt.Sprintf("; %s (%s)", backend.SizeText(total), strings.Join(parts, ", "))
 	}
 	return text
 }
@@ -506,39 +509,4 @@ func (v *inventory) sandboxesText() string {
 	}
 	return fmt.Sprintf("%d live: %d worker(s), %d supervisor(s), %d build(s), %d other(s)",
 		len(v.sandboxes), workers, supervisors, builds, len(v.sandboxes)-workers-supervisors-builds)
-}
-
-// sandboxes returns the Sandboxes of an app that have not ended.
-func (c *Client) sandboxes(ctx context.Context, environment, app string) (seen []*sandboxSeen, err error) {
-	before := 0.0
-	for {
-		var page []*pb.SandboxInfo
-		_, err := c.do(ctx, "SandboxList", func(ctx context.Context, raw pb.ModalClientClient) error {
-			answer, err := raw.SandboxList(ctx, pb.SandboxListRequest_builder{AppId: app, EnvironmentName: environment, BeforeTimestamp: before}.Build())
-			page = answer.GetSandboxes()
-			return err
-		})
-		if isCode(err, codes.NotFound) { // the app was stopped meanwhile
-			return nil, nil
-		}
-		if err != nil || len(page) == 0 {
-			return seen, err
-		}
-		for _, info := range page {
-			seen = append(seen, &sandboxSeen{id: info.GetId(), name: info.GetName(), task: info.GetTaskInfo().GetId()})
-			before = info.GetCreatedAt()
-		}
-	}
-}
-
-func sizeText(bytes int64) string {
-	const unit = 1024
-	if bytes < unit {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	value, prefix := float64(bytes)/unit, 0
-	for ; value >= unit; value /= unit {
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGTPE"[prefix])
 }

@@ -11,9 +11,9 @@ func (v *Volume) LiveRuns(ctx context.Context) (runs []string, err error) {
 	if err != nil || app == "" {
 		return nil, err
 	}
-	names, err := v.client.alive(ctx, environment, app)
-	for _, name := range names {
-		if id := runOf(name); id != "" && !slices.Contains(runs, id) {
+	alive, err := v.client.alive(ctx, environment, app)
+	for _, sandbox := range alive {
+		if id := runOf(sandbox.GetName()); id != "" && !slices.Contains(runs, id) {
 			runs = append(runs, id)
 		}
 	}

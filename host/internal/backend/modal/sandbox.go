@@ -152,8 +152,8 @@ func (c *Client) tag(ctx context.Context, environment, id string, tags map[strin
 	return err
 }
 
-// alive returns the names of the Sandboxes of an app that have not ended.
-func (c *Client) alive(ctx context.Context, environment, app string) (names []string, err error) {
+// alive returns the Sandboxes of an app that have not ended, the newest first. An app that is not there any more has none.
+func (c *Client) alive(ctx context.Context, environment, app string) (sandboxes []*pb.SandboxInfo, err error) {
 	before := 0.0
 	for {
 		var page []*pb.SandboxInfo
@@ -162,13 +162,14 @@ func (c *Client) alive(ctx context.Context, environment, app string) (names []st
 			page = answer.GetSandboxes()
 			return err
 		})
+		if isCode(err, codes.NotFound) {
+			return nil, nil
+		}
 		if err != nil || len(page) == 0 {
-			return names, err
+			return sandboxes, err
 		}
-		for _, info := range page {
-			names = append(names, info.GetName())
-			before = info.GetCreatedAt()
-		}
+		sandboxes = append(sandboxes, page...)
+		before = page[len(page)-1].GetCreatedAt()
 	}
 }
 

@@ -249,7 +249,7 @@ func (t *tryout) send(ctx context.Context) bool {
 	b := &Backend{client: t.client, volume: t.volume}
 	missing, err := b.Missing(ctx, []Upload{*t.host})
 	if err == nil && len(missing) > 0 {
-		t.say(fmt.Sprintf("sending %s to volume %s, where runs find it", sizeText(t.host.Size), t.Volume))
+		t.say(fmt.Sprintf("sending %s to volume %s, where runs find it", backend.SizeText(t.host.Size), t.Volume))
 		err = b.Send(ctx, missing, nil)
 	}
 	if err != nil {
@@ -282,7 +282,7 @@ func (t *tryout) clash(ctx context.Context, d definition, id string) bool {
 	if err != nil {
 		return t.failed(name, err)
 	}
-	if !slices.Contains(live, d.name) {
+	if !slices.ContainsFunc(live, func(info *pb.SandboxInfo) bool { return info.GetName() == d.name }) {
 		return t.differs(name, "a Sandbox that lives is not in the list of those that do", "a run that lives would look as if it did not.")
 	}
 	t.ok("try: "+name, "a second Sandbox of one name is refused, and the first is found by it")
