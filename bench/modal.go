@@ -20,75 +20,80 @@ import (
 // modalBench measures against the stand-in for Modal, on this machine, and against Modal's own command line.
 type modalBench struct {
 	*bench
-	fake        *exec.Cmd
-	state       string
-	environment []string
-	cli         string // Modal's command line
+	cli string // Modal's command line
+	standIn
+}
+
+// standIn is one that runs.
+type standIn struct {
+	process     *exec.Cmd
+	state       string   // its directory
+	environment []string // by which programs find it
 }
 
 // modal measures what goes to Modal and comes from there.
 func (b *bench) modal() error {
-	m := &modalBench{bench: b, state: filepath.Join(b.scratch, "modal"), cli: cmp.Or(os.Getenv("MTT_MODAL"), ".venv/bin/modal")}
-	if err := m.open(); err != nil {
+	cli, err := filepath.Abs(cmp.Or(os.Getenv("MTT_MODAL"), ".venv/bin/modal"))
+	if err != nil {
 		return err
 	}
-	err := m.measure()
-	return errors.Join(err, m.close())
-}
-
-func (m *modalBench) measure() error {
-	for _, part := range []func() error{m.transfers, m.sync, m.list, m.submit, m.recover} {
-		if err := part(); err != nil {
-			return err
+	m := &modalBench{bench: b, cli: cli}
+	m.machine.processor = cmp.Or(m.machine.processor, processor())
+	version, err := m.output(m.cli, "--version")
+	if err != nil {
+		return err
+	}
+	m.machine.uses("Modal's " + strings.TrimSpace(version))
+	if err := m.transfers(); err != nil {
+		return err
+	}
+	return m.with(filepath.Join(b.scratch, "modal"), func() error {
+		for _, part := range []func() error{m.sync, m.list, m.submit, m.recover} {
+			if err := part(); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// open starts the stand-in.
-func (m *modalBench) open() error {
-	cli, err := filepath.Abs(m.cli)
+// with does something while there is a stand-in, which begins with nothing in it.
+func (m *modalBench) with(state string, do func() error) error {
+	if err := m.start(state); err != nil {
+		return err
+	}
+	err := do()
+	_ = m.process.Process.Signal(syscall.SIGTERM)
+	return errors.Join(err, m.process.Wait())
+}
+
+func (m *modalBench) start(state string) error {
+	env := state + ".env"
+	process := exec.Command(m.binary("modal-fake"), "--state", state, "--env-file", env, "--set", "trust-blocks=true")
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who end it
+	process.Stderr = os.Stderr
+	stdout, err := process.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	m.cli = cli
-	env := m.state + ".env"
-	m.fake = exec.Command(m.binary("modal-fake"), "--state", m.state, "--env-file", env)
-	m.fake.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who end it
-	m.fake.Stderr = os.Stderr
-	stdout, err := m.fake.StdoutPipe()
-	if err != nil {
+	if err := process.Start(); err != nil {
 		return err
 	}
-	if err := m.fake.Start(); err != nil {
-		return err
+	_, err = bufio.NewReader(stdout).ReadString('\n') // its address, when it serves
+	var raw []byte
+	if err == nil {
+		raw, err = os.ReadFile(env)
 	}
-	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil { // its address, when it serves
-		return errors.Join(fmt.Errorf("modal-fake did not start: %w", err), m.close())
-	}
-	raw, err := os.ReadFile(env)
 	if err != nil {
-		return errors.Join(err, m.close())
+		_ = process.Process.Signal(syscall.SIGTERM)
+		return errors.Join(fmt.Errorf("modal-fake did not start: %w", err), process.Wait())
 	}
+	m.standIn = standIn{process, state, []string{"XDG_CACHE_HOME=" + state + ".cache", "MTT_BACKEND=modal"}}
 	for line := range strings.Lines(string(raw)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		m.environment = append(m.environment, name+"="+strings.Trim(value, "'"))
 	}
-	m.environment = append(m.environment, "XDG_CACHE_HOME="+filepath.Join(m.scratch, "cache"), "MTT_BACKEND=modal")
-	if m.machine.processor == "" {
-		m.machine.processor = processor()
-	}
-	version, err := m.output(m.cli, "--version")
-	if err != nil {
-		return errors.Join(err, m.close())
-	}
-	m.machine.uses("Modal's " + strings.TrimSpace(version))
 	return nil
-}
-
-func (m *modalBench) close() error {
-	_ = m.fake.Process.Signal(syscall.SIGTERM)
-	return m.fake.Wait()
 }
 
 func (m *modalBench) output(name string, args ...string) (string, error) {
@@ -107,100 +112,6 @@ func (m *modalBench) timed(name string, args ...string) (float64, error) {
 	started := time.Now()
 	_, err := m.output(name, args...)
 	return time.Since(started).Seconds(), err
-}
-
-// transfers compares the copying of files with that of Modal's command line.
-func (m *modalBench) transfers() error {
-	if _, err := m.output(m.cli, "volume", "create", "transfers", "--version", "2"); err != nil {
-		return err
-	}
-	const size, many = 512 << 20, 2000
-	for _, c := range []struct {
-		what  string
-		files func(dir string) error
-	}{
-		{"2,000 files of 2 to 20 KiB", func(dir string) error {
-			for i := range many {
-				if err := random(filepath.Join(dir, fmt.Sprint(i)), int64(2<<10+i%19<<10)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}},
-		{"one file of 512 MiB", func(dir string) error { return random(filepath.Join(dir, "file"), size) }},
-	} {
-		// Blocks that a volume has do not travel, so that each transfer needs content of its own.
-		n := 0
-		fresh := func() (string, error) {
-			n++
-			dir := filepath.Join(m.scratch, "files", fmt.Sprint(n))
-			return dir, errors.Join(os.MkdirAll(dir, 0o755), c.files(dir))
-		}
-		var put []string // what each program put last
-		program := func(name string) func() (float64, error) {
-			return func() (float64, error) {
-				dir, err := fresh()
-				if err != nil {
-					return 0, err
-				}
-				remote := fmt.Sprintf("%s-%d", filepath.Base(name), n)
-				put = append(put, remote)
-				return m.timed(name, "volume", "put", "transfers", dir, "/"+remote)
-			}
-		}
-		if err := m.compare("volume put of "+c.what, program(m.binary("mtt-host")), program(m.cli)); err != nil {
-			return err
-		}
-		source := put[len(put)-1]
-		fetched := filepath.Join(m.scratch, "fetched")
-		fetch := func(name string) func() (float64, error) {
-			return func() (float64, error) {
-				// Nothing is removed meanwhile: ext4 is slow to make files where some have just been.
-				n++
-				to := filepath.Join(fetched, fmt.Sprint(n))
-				if err := os.MkdirAll(to, 0o755); err != nil {
-					return 0, err
-				}
-				return m.timed(name, "volume", "get", "transfers", "/"+source, to)
-			}
-		}
-		if err := m.compare("volume get of "+c.what, fetch(m.binary("mtt-host")), fetch(m.cli)); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(fetched); err != nil {
-			return err
-		}
-		for _, remote := range put {
-			if _, err := m.output(m.cli, "volume", "rm", "-r", "transfers", "/"+remote); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// compare runs two programs in turn, of which ours is to be three times as fast.
-func (m *modalBench) compare(what string, ours, theirs func() (float64, error)) error {
-	measured, err := m.inTurn(3, "s for "+what, ours, theirs)
-	if err != nil {
-		return err
-	}
-	ratio := each(measured[1], measured[0], quotient)
-	m.add(row{
-		what: what, ours: fmt.Sprintf("%.2f s", median(measured[0])), theirs: fmt.Sprintf("%.2f s, Modal's command line", median(measured[1])),
-		figure: spread(ratio, "%.1f") + " times as fast",
-		wanted: "at least 3", reached: median(ratio) >= 3,
-	})
-	return nil
-}
-
-func random(path string, size int64) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = io.CopyN(file, rand.Reader, size)
-	return errors.Join(err, file.Close())
 }
 
 // sync measures what a second sync moves of a file that has grown.

@@ -19,8 +19,9 @@ const (
 	// blockSize is the unit in which the files of a volume are hashed and transferred. It is part of the protocol:
 	// BLOCK_SIZE in _utils/blob_utils.py of Modal's Python client.
 	blockSize = 8 << 20
-	// inMemory bounds what is held of blocks: eight whole ones are enough to fill the line while one is written.
-	inMemory = 8 * blockSize
+	// inMotion bounds what moves at once, and with it what is held in memory of blocks that come: eight whole ones are
+	// enough to fill the line while one is written.
+	inMotion = 8 * blockSize
 	// connections bounds how many small blocks move at once.
 	connections = 64
 	// blockTime is how long one try to move a block may take: over a line of 50 kB/s, a whole one takes three minutes.
@@ -86,7 +87,7 @@ func checkDigest(header string, body []byte) error {
 }
 
 // putBlock transfers a block, and returns what proves it.
-func (c *Client) putBlock(ctx context.Context, address string, body []byte) (proof []byte, err error) {
+func (c *Client) putBlock(ctx context.Context, address string, body *body) (proof []byte, err error) {
 	response, cancel, err := c.send(ctx, http.MethodPut, address, body)
 	if err != nil {
 		return nil, err
@@ -97,19 +98,22 @@ func (c *Client) putBlock(ctx context.Context, address string, body []byte) (pro
 }
 
 // send makes one request. Errors leave the address out: whoever has it needs no token.
-func (c *Client) send(ctx context.Context, method, address string, body []byte) (*http.Response, context.CancelFunc, error) {
+func (c *Client) send(ctx context.Context, method, address string, body *body) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, blockTime)
 	request, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		cancel()
 		return nil, nil, errors.New("an address of a block cannot be understood")
 	}
-	if method == http.MethodPut {
-		request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		if len(body) == 0 {
-			request.Body = http.NoBody
+	if body != nil {
+		request.ContentLength = body.length
+		request.GetBody = func() (io.ReadCloser, error) {
+			if body.length == 0 {
+				return http.NoBody, nil
+			}
+			return io.NopCloser(body.reader()), nil
 		}
+		request.Body, _ = request.GetBody()
 	}
 	response, err := c.blocks.Do(request)
 	if err != nil {

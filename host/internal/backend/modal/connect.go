@@ -29,7 +29,7 @@ import (
 type Client struct {
 	environment string // "" for the profile's
 	blocks      *http.Client
-	budget      *semaphore.Weighted // bytes of blocks in memory
+	budget      *semaphore.Weighted // bytes of blocks in motion
 
 	mu      sync.Mutex
 	current *connection
@@ -57,7 +57,7 @@ func Connect(ctx context.Context, environment string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{environment: environment, blocks: newBlocks(), budget: semaphore.NewWeighted(inMemory), current: first}, nil
+	return &Client{environment: environment, blocks: newBlocks(), budget: semaphore.NewWeighted(inMotion), current: first}, nil
 }
 
 // Close ends the connection.

@@ -69,7 +69,7 @@ func (j *journal) proof(sum [sha256.Size]byte) []byte {
 }
 
 // add writes a line for a block that was transferred.
-func (j *journal) add(sum [sha256.Size]byte, proof []byte, size int) {
+func (j *journal) add(sum [sha256.Size]byte, proof []byte, size int64) {
 	if size < journalFrom || j.path == "" || len(proof) == 0 {
 		return
 	}

@@ -81,9 +81,10 @@ type file struct {
 }
 
 type block struct {
-	sum   [sha256.Size]byte
-	check xxh3.Uint128 // of the same bytes, to see at a tenth of the cost whether they are still the same
-	proof []byte       // that it was transferred; empty if it was not
+	length int64 // without the zeros at its end
+	sum    [sha256.Size]byte
+	check  xxh3.Uint128 // of the same bytes, to see at a tenth of the cost whether they are still the same
+	proof  []byte       // that it was transferred; empty if it was not
 }
 
 func (b *batch) put(ctx context.Context) error {
@@ -141,37 +142,18 @@ func (b *batch) hash(ctx context.Context) (err error) {
 		}
 		f.blocks = make([]block, blocksOf(f.Size))
 		for i := range f.blocks {
-			group.Go(func() error {
-				buffer := buffers.Get().(*[blockSize]byte)
-				defer buffers.Put(buffer)
+			group.Go(func() (err error) {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				body, err := f.read(i, buffer)
-				if err != nil {
-					return err
+				if f.blocks[i], err = f.digest(i); err == nil {
+					f.blocks[i].proof = b.kept.proof(f.blocks[i].sum)
 				}
-				f.blocks[i].sum, f.blocks[i].check = sha256.Sum256(body), xxh3.Hash128(body)
-				f.blocks[i].proof = b.kept.proof(f.blocks[i].sum)
-				return nil
+				return err
 			})
 		}
 	}
 	return group.Wait()
-}
-
-// read reads a block, without the zeros at its end.
-func (f *file) read(i int, buffer *[blockSize]byte) ([]byte, error) {
-	at := int64(i) * blockSize
-	body := buffer[:min(blockSize, f.Size-at)]
-	n, err := f.content.ReadAt(body, at)
-	if n < len(body) {
-		if err == io.EOF {
-			err = backend.PathError("put", f.Path, backend.ErrChanged)
-		}
-		return nil, err
-	}
-	return trim(body), nil
 }
 
 // make asks for the files to be made. That succeeds if nothing is missing.
@@ -270,27 +252,21 @@ func (b *batch) transfer(ctx context.Context, missing []*pb.VolumePutFiles2Respo
 
 // move transfers one block.
 func (b *batch) move(ctx context.Context, f *file, i int, address string) (proof []byte, err error) {
-	length := min(blockSize, f.Size-int64(i)*blockSize)
-	if err := b.volume.client.budget.Acquire(ctx, length); err != nil {
+	body := &body{content: f.content, at: int64(i) * blockSize, length: f.blocks[i].length, check: f.blocks[i].check}
+	if err := b.volume.client.budget.Acquire(ctx, body.length); err != nil {
 		return nil, err
 	}
-	defer b.volume.client.budget.Release(length)
-	buffer := buffers.Get().(*[blockSize]byte)
-	defer buffers.Put(buffer)
-	body, err := f.read(i, buffer)
-	if err != nil {
-		return nil, err
-	}
-	if xxh3.Hash128(body) != f.blocks[i].check {
-		return nil, backend.PathError("put", f.Path, backend.ErrChanged)
-	}
+	defer b.volume.client.budget.Release(body.length)
 	proof, err = b.volume.client.putBlock(ctx, address, body)
+	if body.changed.Load() { // whatever came of it
+		err = backend.PathError("put", f.Path, backend.ErrChanged)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if b.options.Moved != nil {
-		b.options.Moved(int64(len(body)))
+		b.options.Moved(body.length)
 	}
-	b.kept.add(f.blocks[i].sum, proof, len(body))
+	b.kept.add(f.blocks[i].sum, proof, body.length)
 	return proof, nil
 }

@@ -16,6 +16,10 @@ import (
 // its own at the beginning.
 const window = 32 * blockSize
 
+// writeSize is how much is written at once. For a write of a whole block, Linux finds memory in large pieces, and on a
+// virtual machine those may never have been used before: 512 MiB took 1.5 s instead of 0.5 s.
+const writeSize = 512 << 10
+
 // Read is that of backend.Volume.
 func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int64, to io.Writer) error {
 	clean, err := backend.Clean(entry.Path)
@@ -96,8 +100,10 @@ func (r *reading) window(ctx context.Context, from, to int64, out io.Writer) err
 		if err == nil {
 			err = p.err
 		}
-		if err == nil {
-			_, err = out.Write(p.content)
+		for rest := p.content; len(rest) > 0 && err == nil; {
+			n := min(len(rest), writeSize)
+			_, err = out.Write(rest[:n])
+			rest = rest[n:]
 		}
 		if err != nil {
 			cancel()
