@@ -81,16 +81,58 @@ func TestARunThatFindsNoGPUIsQueued(t *testing.T) {
 			m.expect(0, nil, "wait", "r")
 
 			m.fake.Tell(t, "set", "gpus="+how)
-			m.expect(0, nil, endless("--name", "s", "--gpu", "H100", "--device", "go", "-d")...)
-			m.is("s", "QUEUED")
-			m.expect(0, nil, "stop", "s") // nobody waits for a machine that nobody wants any more
-			m.expect(6, nil, "wait", "s")
-			workers, supervisors := m.sandboxes("s")
-			for _, sandbox := range slices.Concat(workers, supervisors) {
-				if sandbox.alive() {
-					t.Errorf("%s lives", sandbox.Name)
-				}
+			for name, stop := range map[string][]string{"s": {"stop", "s"}, "n": {"stop", "n", "--now"}} {
+				m.expect(0, nil, endless("--name", name, "--gpu", "H100", "--device", "go", "-d")...)
+				m.is(name, "QUEUED")
+				m.expect(0, nil, stop...) // nobody waits for a machine that nobody wants any more
+				m.expect(6, []string{"run " + name + " is STOPPED"}, "wait", name)
+				m.gone(name)
 			}
+		})
+	}
+}
+
+// gone wants no Sandbox of a run to be left.
+func (m *modalBench) gone(run string) {
+	m.Helper()
+	workers, supervisors := m.sandboxes(run)
+	for _, sandbox := range slices.Concat(workers, supervisors) {
+		if sandbox.alive() {
+			m.Errorf("%s lives", sandbox.Name)
+		}
+	}
+}
+
+// Supervisors come and go while a run waits, and it is the same attempt that does.
+func TestARunThatFindsNoGPUIsHandedOver(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"refused", "queued"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m := newModalBench(t, "gpus="+how)
+			handedOver := func(run string, times int) {
+				m.until("supervisors have handed over", func() bool {
+					_, supervisors := m.sandboxes(run)
+					return len(supervisors) > times
+				})
+			}
+			m.expect(0, nil, strolls("--name", "r", "--gpu", "h100,A100", "--device", "go", "-d", "--supervisor-limit", "1s")...)
+			handedOver("r", 2)
+			m.fake.Tell(t, "set", "gpus=started")
+			m.expect(0, nil, "wait", "r")
+			if info := m.modalInfo("r"); len(info.Attempts) != 1 {
+				t.Errorf("it has had %d attempts", len(info.Attempts))
+			}
+			if gpu := decode[struct{ GPU string }](m.bench, m.expect(0, nil, "volume", "get", "outputs", "runs/r/attempts/1/sandbox.json", "-").stdout).GPU; gpu != "h100" {
+				t.Errorf("the GPU on record is %q", gpu)
+			}
+
+			m.fake.Tell(t, "set", "gpus="+how)
+			m.expect(0, nil, endless("--name", "s", "--gpu", "H100", "--device", "go", "-d", "--supervisor-limit", "1s")...)
+			handedOver("s", 1)
+			m.expect(0, nil, "stop", "s")
+			m.expect(6, []string{"run s is STOPPED"}, "wait", "s")
+			m.gone("s")
 		})
 	}
 }

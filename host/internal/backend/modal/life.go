@@ -28,6 +28,7 @@ type life struct {
 	run      *run.Run
 	store    checkpoint.Store
 	number   int              // of the supervisor
+	succeeds bool             // one that has handed over, and so left everything as its records say
 	version  string           // of mtt-host
 	handOver <-chan time.Time // when to leave to a successor
 	say      func(format string, args ...any)
@@ -43,16 +44,24 @@ var errHandOver = errors.New("a successor takes over")
 // errSuperseded says that another supervisor lives the run.
 var errSuperseded = errors.New("another supervisor has taken over")
 
+// asked is what may be asked of an attempt while it lives: to save and end, and to end at once. The calls that see to it
+// have another context, which neither ends.
+type asked struct{ stop, now context.Context }
+
+// cause is why it was asked; nil if it was not.
+func (a asked) cause() error { return context.Cause(a.stop) }
+
 // Attempt is that of supervise.Life.
-func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
+func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	stop, release := l.costLimited(stop)
 	defer release()
+	ctx, asked := context.WithoutCancel(now), asked{stop, now}
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
 	}
 	if n := len(attempts); n > 0 && attempts[n-1].End == nil {
-		return l.goOn(ctx, stop, attempts[n-1])
+		return l.goOn(ctx, asked, attempts[n-1])
 	}
 	var resume *checkpoint.Manifest
 	var skipped []checkpoint.Skipped
@@ -77,7 +86,7 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	if _, err := l.run.TimeLeft(attempts); err != nil {
 		return worker.Outcome{}, err
 	}
-	if cause := context.Cause(stop); cause != nil {
+	if cause := asked.cause(); cause != nil {
 		return worker.Outcome{State: run.Stopped, Err: cause}, l.persist(ctx, "record the stop", func() error {
 			return l.run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true})
 		})
@@ -96,7 +105,7 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	return l.begin(ctx, stop, run.Attempt{Number: claim.Attempt, Claim: claim})
+	return l.begin(ctx, asked, run.Attempt{Number: claim.Attempt, Claim: claim}, "")
 }
 
 // torn says whether the event file of a checkpoint does not go as far as the checkpoint. Modal says nothing of the order
@@ -136,52 +145,64 @@ func (l *life) superseded() error {
 }
 
 // goOn takes an attempt over that an earlier supervisor has claimed.
-func (l *life) goOn(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	if attempt.Sandbox != nil {
-		return l.watch(ctx, stop, attempt)
+		return l.watch(ctx, asked, attempt)
 	}
 	sandbox, err := l.find(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	if sandbox != "" {
-		return l.placed(ctx, stop, attempt, sandbox, "")
+	// Without a Sandbox, one that has handed over was waiting for a machine; one that was killed may have had a Sandbox that
+	// it could not record, and that has ended already.
+	if sandbox != "" || l.succeeds && attempt.Start == nil {
+		return l.begin(ctx, asked, attempt, sandbox)
 	}
-	// It had no Sandbox, or one that has ended already.
-	return l.ended(ctx, stop, attempt, nil)
+	return l.ended(ctx, asked, attempt, nil)
 }
 
-// begin finds a machine for an attempt that was claimed.
-func (l *life) begin(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
-	sandbox, gpu, err := l.place(ctx, stop, attempt)
+// begin finds a machine for an attempt that was claimed. sandbox is one that was made for it already; "" for none.
+func (l *life) begin(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (worker.Outcome, error) {
+	sandbox, gpu, err := l.place(ctx, asked, attempt, sandbox)
 	switch {
-	case exit.Of(err) == exit.Usage: // what was asked for is not to be had, however often it is tried
-		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
-		return outcome, l.end(ctx, attempt.Number, outcome)
-	case err != nil:
-		return worker.Outcome{}, err
-	case sandbox == "": // asked to stop before there was one
-		cause := context.Cause(stop)
+	case err == nil && sandbox == "": // asked to stop before there was one
+		cause := asked.cause()
 		outcome := worker.Outcome{State: run.Stopped, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep,
 			Err: exit.Errorf(exit.Of(cause), "%w, before there was a machine", cause)}
 		return outcome, l.end(ctx, attempt.Number, outcome)
+	case err == nil:
+		if attempt.Sandbox, err = l.record(ctx, attempt, sandbox, gpu); err == nil {
+			return l.watch(ctx, asked, attempt)
+		}
+	case exit.Of(err) == exit.Usage && sandbox == "": // what was asked for is not to be had, however often it is tried
+		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
+		return outcome, l.end(ctx, attempt.Number, outcome)
 	}
-	return l.placed(ctx, stop, attempt, sandbox, gpu)
+	return worker.Outcome{}, l.giveUp(ctx, sandbox, err)
 }
 
-func (l *life) placed(ctx, stop context.Context, attempt run.Attempt, sandbox, gpu string) (worker.Outcome, error) {
-	attempt.Sandbox = &run.Sandbox{SandboxID: sandbox, AppID: l.backend.app, GPU: gpu, Time: time.Now().UTC()}
-	err := l.persist(ctx, "record the Sandbox", func() error {
-		err := l.run.WriteSandbox(attempt.Number, *attempt.Sandbox)
+// record says on the volume where an attempt lives.
+func (l *life) record(ctx context.Context, attempt run.Attempt, sandbox, gpu string) (*run.Sandbox, error) {
+	record := &run.Sandbox{SandboxID: sandbox, AppID: l.backend.app, GPU: gpu, Time: time.Now().UTC()}
+	return record, l.persist(ctx, "record the Sandbox", func() error {
+		err := l.run.WriteSandbox(attempt.Number, *record)
 		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
 			return nil
 		}
 		return err
 	})
-	if err != nil {
-		return worker.Outcome{}, err
+}
+
+// giveUp ends a Sandbox, if there is one, that nobody would see to: a supervisor that leaves for an error has no successor.
+// Where it does have one, or where nothing can be asked of Modal, the Sandbox stays.
+func (l *life) giveUp(ctx context.Context, sandbox string, err error) error {
+	if sandbox == "" || errors.Is(err, errHandOver) || errors.Is(err, errNoCall) || exit.Of(err) == exit.Credentials {
+		return err
 	}
-	return l.watch(ctx, stop, attempt)
+	if endErr := l.terminate(ctx, sandbox); endErr != nil {
+		return errors.Join(err, endErr)
+	}
+	return err
 }
 
 const (
@@ -195,45 +216,49 @@ const (
 )
 
 // watch sees an attempt to its end.
-func (l *life) watch(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	id := attempt.Sandbox.SandboxID
 	type answer struct {
 		result *pb.GenericResult
 		err    error
 	}
-	// What was asked for is still to be seen to when ctx, which asks for the end at once, is over.
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := make(chan answer, 1)
 	go func() {
-		result, err := l.untilEnd(life, id)
+		result, err := l.untilEnd(ctx, id)
 		over <- answer{result, err}
 	}()
+	// Asking may take as long as it wants: what is written to the stdin of a Sandbox may wait there.
+	refused := make(chan error, 2)
+	ask := func(now bool) {
+		go func() { refused <- l.ask(ctx, id, now) }()
+	}
 	var terminate <-chan time.Time
-	asked, now := stop.Done(), ctx.Done()
+	stop, now := asked.stop.Done(), asked.now.Done()
 	for {
 		select {
 		case a := <-over:
 			if a.err != nil {
 				return worker.Outcome{}, a.err
 			}
-			return l.ended(life, stop, attempt, a.result)
-		case <-asked:
-			asked = nil
+			return l.ended(ctx, asked, attempt, a.result)
+		case <-stop:
+			stop = nil
 			l.say("asking attempt %d to stop", attempt.Number)
 			terminate = time.After(time.Duration(l.run.Spec.Options.StopGrace) + untilTerminated)
-			if err := l.ask(life, id, false); err != nil {
-				return worker.Outcome{}, err
-			}
+			ask(false)
 		case <-now:
 			now = nil
 			terminate = time.After(nowGrace)
-			if err := l.ask(life, id, true); err != nil {
+			ask(true)
+		case err := <-refused:
+			if err != nil {
 				return worker.Outcome{}, err
 			}
 		case <-terminate:
 			l.say("attempt %d did not leave in time: its Sandbox is terminated", attempt.Number)
-			if err := l.persist(life, "terminate a Sandbox", func() error { return l.backend.client.terminate(life, id) }); err != nil {
+			if err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, id) }); err != nil {
 				return worker.Outcome{}, err
 			}
 		case <-l.handOver:
@@ -265,8 +290,7 @@ func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResul
 }
 
 // ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says.
-func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.GenericResult) (worker.Outcome, error) {
-	ctx = context.WithoutCancel(ctx)
+func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *pb.GenericResult) (worker.Outcome, error) {
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -305,7 +329,7 @@ func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.
 		outcome.State, outcome.Err = run.Interrupted, exit.Errorf(exit.Interrupted, "killed before it had written its result")
 		return outcome, nil
 	}
-	outcome.State, outcome.Err = l.judge(context.Cause(stop), result)
+	outcome.State, outcome.Err = l.judge(asked.cause(), result)
 	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
 	return outcome, l.end(ctx, attempt.Number, outcome)
 }

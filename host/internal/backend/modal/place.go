@@ -3,10 +3,13 @@ package modal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -23,40 +26,81 @@ const (
 )
 
 // place finds a machine for an attempt: the first GPU of the run's list that is to be had, and the list anew until one is.
-// "": it was asked to stop meanwhile.
-func (l *life) place(ctx, stop context.Context, attempt run.Attempt) (sandbox, gpu string, err error) {
+// It begins with the Sandbox that was made already, "" for none. What it returns is the Sandbox that has a machine, "" if
+// it was asked to stop meanwhile; with an error, one that may be there still.
+func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (_, gpu string, err error) {
 	gpus := l.run.Spec.Options.Modal.GPU
 	if len(gpus) == 0 {
 		gpus = []string{""}
 	}
+	next := 0
+	if sandbox != "" {
+		next = max(0, slices.IndexFunc(gpus, l.gpuOf(ctx, sandbox)))
+	}
 	for pause := firstRefused; ; pause = min(2*pause, lastRefused) {
-		for _, gpu := range gpus {
-			sandbox, err := l.create(ctx, attempt, gpu)
-			if isCode(err, codes.ResourceExhausted) {
-				if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" now: "+err.Error()); err != nil {
-					return "", "", err
+		for ; next < len(gpus); next++ {
+			gpu := gpus[next]
+			if sandbox == "" {
+				if asked.cause() != nil {
+					return "", "", nil
 				}
-				continue
+				sandbox, err = l.create(ctx, attempt, gpu)
+				if isCode(err, codes.ResourceExhausted, codes.AlreadyExists) {
+					err = l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" now: "+err.Error())
+					sandbox = ""
+					if err == nil {
+						continue
+					}
+				}
+				if err != nil {
+					return sandbox, "", err
+				}
 			}
-			if err != nil {
-				return "", "", err
-			}
-			began, err := l.began(ctx, stop, attempt, sandbox, gpu, len(gpus) > 1)
+			began, err := l.began(ctx, asked, attempt, sandbox, gpu, len(gpus) > 1)
 			if began || err != nil {
 				return sandbox, gpu, err
 			}
-			if stop.Err() != nil {
+			sandbox = ""
+			if asked.cause() != nil {
 				return "", "", nil
 			}
 		}
+		next = 0
 		select {
 		case <-time.After(pause):
-		case <-stop.Done():
+		case <-asked.stop.Done():
 			return "", "", nil
 		case <-l.handOver:
 			return "", "", errHandOver
 		}
 	}
+}
+
+// gpuOf says whether a GPU is the one that a Sandbox was made with.
+func (l *life) gpuOf(ctx context.Context, sandbox string) func(gpu string) bool {
+	task := l.task(ctx, sandbox)
+	return func(gpu string) bool {
+		config, err := gpuConfig(gpu)
+		return err == nil && config.GetGpuType() == task.GetGpuConfig().GetGpuType() && config.GetCount() == task.GetGpuConfig().GetCount()
+	}
+}
+
+// task is what Modal says of the machine of a Sandbox of the run, which may have ended; nil where it says nothing.
+func (l *life) task(ctx context.Context, sandbox string) (task *pb.TaskInfo) {
+	var sandboxes []*pb.SandboxInfo
+	err := l.persist(ctx, "look at a Sandbox", func() (err error) {
+		sandboxes, err = l.backend.client.list(ctx, l.backend.environment, l.backend.app, l.run.ID)
+		return err
+	})
+	if err != nil {
+		l.say("cannot look at Sandbox %s: %v", sandbox, err)
+	}
+	for _, info := range sandboxes {
+		if info.GetId() == sandbox {
+			task = info.GetTaskInfo()
+		}
+	}
+	return task
 }
 
 func orCPU(gpu string) string {
@@ -68,7 +112,8 @@ func orCPU(gpu string) string {
 
 // create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
 // have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
-// judged already: nobody would see to what it does, so it is ended.
+// judged already: nobody would see to what it does, so it is ended. codes.ResourceExhausted, codes.AlreadyExists: none can
+// be made now.
 func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	d := definition{
@@ -80,7 +125,7 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 	}
 	lost := false // an answer may have been
 	err = l.persist(ctx, "make a Sandbox", func() error {
-		for {
+		for again := 0; ; again++ {
 			var tried int
 			id, tried, err = l.backend.client.create(ctx, l.backend.app, d)
 			lost = lost || tried > 0
@@ -88,7 +133,7 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), failureOf(err).text).
 					Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
 			}
-			if !isCode(err, codes.AlreadyExists) {
+			if !isCode(err, codes.AlreadyExists) || again == nameTries {
 				return err
 			}
 			id, err = l.backend.worker(ctx, l.run.ID)
@@ -105,10 +150,13 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 	})
 	if err == nil {
 		// For people who look at Modal's own lists; nothing depends on it.
-		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_attempt": fmt.Sprint(attempt.Number)})
+		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_attempt": fmt.Sprint(attempt.Number)})
 	}
 	return id, err
 }
+
+// nameTries is how often a name that is taken is tried again at once: one that ends has it for a moment longer.
+const nameTries = 3
 
 // find returns the Sandbox of the run's worker that lives; "" for none.
 func (l *life) find(ctx context.Context) (id string, err error) {
@@ -120,7 +168,7 @@ func (l *life) find(ctx context.Context) (id string, err error) {
 }
 
 // began waits until a Sandbox has a machine. If it is not to be waited for any longer, it is terminated.
-func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gpu string, others bool) (bool, error) {
+func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, sandbox, gpu string, others bool) (bool, error) {
 	since := time.Now()
 	said := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -142,12 +190,12 @@ func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gp
 				return false, err
 			}
 		}
-		if others && queued >= patience || stop.Err() != nil {
+		if others && queued >= patience || asked.cause() != nil {
 			return false, l.terminate(ctx, sandbox)
 		}
 		select {
 		case <-time.After(wait):
-		case <-stop.Done():
+		case <-asked.stop.Done():
 		case <-l.handOver:
 			return false, errHandOver
 		}
@@ -156,7 +204,6 @@ func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gp
 
 // terminate ends a Sandbox, and waits until it has: its name must be free.
 func (l *life) terminate(ctx context.Context, sandbox string) error {
-	ctx = context.WithoutCancel(ctx)
 	err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, sandbox) })
 	if err != nil {
 		return err

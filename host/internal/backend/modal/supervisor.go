@@ -113,6 +113,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	if err := l.superseded(); err != nil {
 		return err
 	}
+	l.succeeds = claim.Spec == nil
 	l.introduce(ctx)
 	if err := l.depose(ctx, supervisors); err != nil {
 		return err
@@ -150,7 +151,7 @@ func (l *life) introduce(ctx context.Context) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		l.say("%v", err)
 	}
-	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
+	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
 }
 
 // leaving is how long an earlier supervisor has to leave by itself, which one that hands over is about to.
