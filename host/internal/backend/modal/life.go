@@ -93,7 +93,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	}
 	claim := run.Claim{
 		Attempt: len(attempts) + 1, Hostname: supervisorName(l.run.ID, l.number), HostVersion: l.version,
-		PluginSHA256: l.run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
+		PluginSHA256: l.run.Spec.Plugin.SHA256, Rate: l.run.Spec.Options.Modal.Rate.Attempt, Time: time.Now().UTC(),
 	}
 	if resume != nil {
 		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
@@ -163,27 +163,27 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 
 // begin finds a machine for an attempt that was claimed. sandbox is one that was made for it already; "" for none.
 func (l *life) begin(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (worker.Outcome, error) {
-	sandbox, gpu, err := l.place(ctx, asked, attempt, sandbox)
+	on, err := l.place(ctx, asked, attempt, sandbox)
 	switch {
-	case err == nil && sandbox == "": // asked to stop before there was one
+	case err == nil && on.sandbox == "": // asked to stop before there was one
 		cause := asked.cause()
 		outcome := worker.Outcome{State: run.Stopped, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep,
 			Err: exit.Errorf(exit.Of(cause), "%w, before there was a machine", cause)}
 		return outcome, l.end(ctx, attempt.Number, outcome)
 	case err == nil:
-		if attempt.Sandbox, err = l.record(ctx, attempt, sandbox, gpu); err == nil {
+		if attempt.Sandbox, err = l.record(ctx, attempt, on); err == nil {
 			return l.watch(ctx, asked, attempt)
 		}
-	case exit.Of(err) == exit.Usage && sandbox == "": // what was asked for is not to be had, however often it is tried
+	case exit.Of(err) == exit.Usage && on.sandbox == "": // what was asked for is not to be had, however often it is tried
 		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
 		return outcome, l.end(ctx, attempt.Number, outcome)
 	}
-	return worker.Outcome{}, l.giveUp(ctx, sandbox, err)
+	return worker.Outcome{}, l.giveUp(ctx, on.sandbox, err)
 }
 
 // record says on the volume where an attempt lives.
-func (l *life) record(ctx context.Context, attempt run.Attempt, sandbox, gpu string) (*run.Sandbox, error) {
-	record := &run.Sandbox{SandboxID: sandbox, AppID: l.backend.app, GPU: gpu, Time: time.Now().UTC()}
+func (l *life) record(ctx context.Context, attempt run.Attempt, on machine) (*run.Sandbox, error) {
+	record := &run.Sandbox{SandboxID: on.sandbox, AppID: l.backend.app, GPU: on.gpu, Time: on.since.UTC()}
 	return record, l.persist(ctx, "record the Sandbox", func() error {
 		err := l.run.WriteSandbox(attempt.Number, *record)
 		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
@@ -232,7 +232,13 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 	// Asking may take as long as it wants: what is written to the stdin of a Sandbox may wait there.
 	refused := make(chan error, 2)
 	ask := func(now bool) {
-		go func() { refused <- l.ask(ctx, id, now) }()
+		line := StopLine
+		if exit.Of(asked.cause()) == exit.TimeLimit {
+			line = LimitLine
+		}
+		go func() {
+			refused <- l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, line, now) })
+		}()
 	}
 	var terminate <-chan time.Time
 	stop, now := asked.stop.Done(), asked.now.Done()
@@ -246,7 +252,7 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 		case <-stop:
 			stop = nil
 			l.say("asking attempt %d to stop", attempt.Number)
-			terminate = time.After(time.Duration(l.run.Spec.Options.StopGrace) + untilTerminated)
+			terminate = time.After(orderly(l.run))
 			ask(false)
 		case <-now:
 			now = nil
@@ -265,10 +271,6 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 			return worker.Outcome{}, errHandOver
 		}
 	}
-}
-
-func (l *life) ask(ctx context.Context, id string, now bool) error {
-	return l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, now) })
 }
 
 // untilEnd waits until Modal says that a Sandbox has ended: that it cannot be reached says nothing. nil: Modal does not
@@ -305,9 +307,7 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	if attempt.Sandbox != nil {
-		outcome.Lived = time.Since(attempt.Sandbox.Time)
-	}
+	outcome.Lived = l.run.Lived(attempt)
 	outcome.Step, outcome.Progressed = max(outcome.Step, saved), saved > attempt.Claim.ResumedStep
 	final, err := l.run.Result()
 	switch {
@@ -322,7 +322,7 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 	case attempt.End != nil:
 		outcome.State, outcome.Step = attempt.End.State, attempt.End.Step
 		if outcome.State != run.Succeeded {
-			outcome.Err = exit.Errorf(attempt.End.Code, "%s", attempt.End.Cause)
+			outcome.Err = exit.Errorf(attempt.End.Code, "%s", attempt.End.Cause).Hint("%s", l.nextOf(attempt.End))
 			return outcome, nil
 		}
 		// Its result is in its final checkpoint, from which the next attempt takes it.
@@ -331,7 +331,16 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 	}
 	outcome.State, outcome.Err = l.judge(asked.cause(), result)
 	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
-	return outcome, l.end(ctx, attempt.Number, outcome)
+	return outcome, l.endAt(ctx, attempt.Number, outcome, l.over(ctx, attempt))
+}
+
+// over is when the Sandbox of an attempt ended, which may have been long before anybody looked; zero where Modal does not
+// say.
+func (l *life) over(ctx context.Context, attempt run.Attempt) time.Time {
+	if attempt.Sandbox == nil {
+		return time.Time{}
+	}
+	return timeOf(l.task(ctx, attempt.Sandbox.SandboxID).GetFinishedAt())
 }
 
 // judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
@@ -359,6 +368,16 @@ func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
 	}
 }
 
+// nextOf is what a person can do about how an attempt has ended by its own word, which has no room for that.
+func (l *life) nextOf(end *run.End) string {
+	for _, known := range []error{l.run.TimeUp(), CostUp(l.run)} {
+		if strings.HasPrefix(end.Cause, known.Error()) {
+			return exit.NextOf(known)
+		}
+	}
+	return ""
+}
+
 func because(result *pb.GenericResult) string {
 	if result.GetException() == "" {
 		return ""
@@ -382,12 +401,16 @@ func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, err
 
 // end records how an attempt ended that could not do so itself.
 func (l *life) end(ctx context.Context, n int, outcome worker.Outcome) error {
+	return l.endAt(ctx, n, outcome, time.Time{})
+}
+
+func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over time.Time) error {
 	cause := "finished"
 	if outcome.Err != nil {
 		cause = outcome.Err.Error()
 	}
 	return l.persist(ctx, "record an attempt's end", func() error {
-		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived)})
+		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived), Over: over})
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}

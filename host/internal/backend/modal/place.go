@@ -25,64 +25,81 @@ const (
 	lastRefused  = time.Minute
 )
 
+// machine is what an attempt lives on.
+type machine struct {
+	sandbox string // id; "" for none
+	gpu     string
+	since   time.Time // when it was known not to have begun
+}
+
 // place finds a machine for an attempt: the first GPU of the run's list that is to be had, and the list anew until one is.
-// It begins with the Sandbox that was made already, "" for none. What it returns is the Sandbox that has a machine, "" if
-// it was asked to stop meanwhile; with an error, one that may be there still.
-func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (_, gpu string, err error) {
+// It begins with the Sandbox that was made already, "" for none. Without an error, no Sandbox says that it was asked to stop
+// meanwhile; with one, the Sandbox may be there still.
+func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (machine, error) {
 	gpus := l.run.Spec.Options.Modal.GPU
 	if len(gpus) == 0 {
 		gpus = []string{""}
 	}
-	next := 0
+	on, next := machine{sandbox: sandbox}, 0
 	if sandbox != "" {
-		next = max(0, slices.IndexFunc(gpus, l.gpuOf(ctx, sandbox)))
+		task := l.task(ctx, sandbox)
+		next = max(0, slices.IndexFunc(gpus, func(gpu string) bool { return isGPU(task.GetGpuConfig(), gpu) }))
+		if on.since = timeOf(task.GetStartedAt()); on.since.IsZero() {
+			on.since = attempt.Claim.Time
+		}
 	}
 	for pause := firstRefused; ; pause = min(2*pause, lastRefused) {
 		for ; next < len(gpus); next++ {
-			gpu := gpus[next]
-			if sandbox == "" {
+			on.gpu = gpus[next]
+			if on.sandbox == "" {
 				if asked.cause() != nil {
-					return "", "", nil
+					return machine{}, nil
 				}
-				sandbox, err = l.create(ctx, attempt, gpu)
+				var err error
+				on.since = time.Now()
+				on.sandbox, err = l.create(ctx, attempt, on.gpu)
 				if isCode(err, codes.ResourceExhausted, codes.AlreadyExists) {
-					err = l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" now: "+err.Error())
-					sandbox = ""
-					if err == nil {
-						continue
+					if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" now: "+err.Error()); err != nil {
+						return machine{}, err
 					}
+					on.sandbox = ""
+					continue
 				}
 				if err != nil {
-					return sandbox, "", err
+					return on, err
 				}
 			}
-			began, err := l.began(ctx, asked, attempt, sandbox, gpu, len(gpus) > 1)
+			began, err := l.began(ctx, asked, attempt, &on, len(gpus) > 1)
 			if began || err != nil {
-				return sandbox, gpu, err
+				return on, err
 			}
-			sandbox = ""
+			on.sandbox = ""
 			if asked.cause() != nil {
-				return "", "", nil
+				return machine{}, nil
 			}
 		}
 		next = 0
 		select {
 		case <-time.After(pause):
 		case <-asked.stop.Done():
-			return "", "", nil
+			return machine{}, nil
 		case <-l.handOver:
-			return "", "", errHandOver
+			return machine{}, errHandOver
 		}
 	}
 }
 
-// gpuOf says whether a GPU is the one that a Sandbox was made with.
-func (l *life) gpuOf(ctx context.Context, sandbox string) func(gpu string) bool {
-	task := l.task(ctx, sandbox)
-	return func(gpu string) bool {
-		config, err := gpuConfig(gpu)
-		return err == nil && config.GetGpuType() == task.GetGpuConfig().GetGpuType() && config.GetCount() == task.GetGpuConfig().GetCount()
+func isGPU(config *pb.GPUConfig, gpu string) bool {
+	want, err := gpuConfig(gpu)
+	return err == nil && want.GetGpuType() == config.GetGpuType() && want.GetCount() == config.GetCount()
+}
+
+// timeOf is a time of Modal's; zero for none.
+func timeOf(seconds float64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
 	}
+	return time.Unix(0, int64(seconds*1e9)).UTC()
 }
 
 // task is what Modal says of the machine of a Sandbox of the run, which may have ended; nil where it says nothing.
@@ -116,12 +133,13 @@ func orCPU(gpu string) string {
 // be made now.
 func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
+	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-orderly(l.run)) // so that Modal's own never comes before it has saved
 	d := definition{
 		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB, capped: modal.MaxCost > 0,
-		limit:   min(time.Duration(modal.AttemptLimit)+time.Duration(l.run.Spec.Options.StopGrace)+untilTerminated, run.SandboxLimit).Round(time.Second),
+		limit:   (limit + orderly(l.run)).Round(time.Second),
 		secrets: l.secrets,
 		volumes: append([]volumeMount{{id: modal.VolumeID, path: MountPath}}, l.mounts...),
-		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", modal.AttemptLimit.String()),
+		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", limit.String()),
 	}
 	lost := false // an answer may have been
 	err = l.persist(ctx, "make a Sandbox", func() error {
@@ -168,13 +186,13 @@ func (l *life) find(ctx context.Context) (id string, err error) {
 }
 
 // began waits until a Sandbox has a machine. If it is not to be waited for any longer, it is terminated.
-func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, sandbox, gpu string, others bool) (bool, error) {
+func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *machine, others bool) (bool, error) {
 	since := time.Now()
 	said := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		var began bool
+		looked, began := time.Now(), false
 		err := l.persist(ctx, "look for a machine", func() (err error) {
-			began, err = l.backend.client.started(ctx, sandbox)
+			began, err = l.backend.client.started(ctx, on.sandbox)
 			return err
 		})
 		if isCode(err, codes.NotFound) {
@@ -183,15 +201,16 @@ func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, sand
 		if began || err != nil {
 			return began, err
 		}
+		on.since = looked
 		queued := time.Since(since)
 		if queued >= queuedFor && !said {
 			said = true
-			if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" free: the Sandbox is in its queue"); err != nil {
+			if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" free: the Sandbox is in its queue"); err != nil {
 				return false, err
 			}
 		}
 		if others && queued >= patience || asked.cause() != nil {
-			return false, l.terminate(ctx, sandbox)
+			return false, l.terminate(ctx, on.sandbox)
 		}
 		select {
 		case <-time.After(wait):
