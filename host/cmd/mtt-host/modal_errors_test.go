@@ -164,19 +164,46 @@ func TestAVolumeThatIsFullInMidRunStopsIt(t *testing.T) {
 	m.equal(m.end("r"), alone)
 }
 
+// What little there is lets small files through, and no checkpoint.
+func TestAVolumeThatIsAlmostFullStopsTheRunAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(0, nil, strolls("--name", "r", "-d", "-S", "walkers=50000", "--keep", "100")...)
+	m.saved("r", 150)
+	var size int64
+	for _, item := range decode[struct {
+		Items []struct {
+			Size int64 `json:"size_bytes"`
+		}
+	}](m.bench, m.expect(0, nil, "volume", "ls", "outputs", "-r", "-o", "json").stdout).Items {
+		size += item.Size
+	}
+	m.fake.Tell(t, "set", fmt.Sprintf("volume-limit=%d", size+200_000)) // half of a checkpoint
+	m.expect(2, []string{"full"}, "wait", "r")
+	if info := m.show("r"); len(info.Attempts) != 1 || info.State != "INTERRUPTED" {
+		t.Errorf("it is %s after %d attempts", info.State, len(info.Attempts))
+	}
+	m.fake.Tell(t, "set", "volume-limit=0")
+	m.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
+}
+
 func TestAVolumeThatIsDeletedInMidRunStopsIt(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
-	m.expect(0, nil, endless("--name", "r", "-d")...)
-	m.saved("r", 100)
+	m.expect(0, nil, endless("--name", "r", "-d", "--checkpoint-every", "1h")...)
+	m.is("r", "RUNNING")
 	m.fake.MustModal(t, "volume", "delete", "outputs", "--yes")
 	m.until("nothing lives", func() bool {
 		workers, supervisors := m.sandboxes("r")
 		return !slices.ContainsFunc(slices.Concat(workers, supervisors), sandbox.alive)
 	})
-	workers, _ := m.sandboxes("r")
+	workers, supervisors := m.sandboxes("r")
 	if len(workers) != 1 {
 		t.Errorf("it was tried again on nothing: %+v", workers)
+	}
+	// The worker has no need to find out by itself.
+	if said := m.printed(); supervisors[0].ExitCode != 5 || !strings.Contains(said[supervisors[0].ID], "asking attempt 1 to stop") || !strings.Contains(said[workers[0].ID], "STOPPED") {
+		t.Errorf("the supervisor has left with %d; they have said\n%s\n%s", supervisors[0].ExitCode, said[supervisors[0].ID], said[workers[0].ID])
 	}
 	m.expect(5, []string{"there is no volume outputs"}, "show", "r")
 	m.expect(5, []string{"there is no volume outputs"}, "resume", "r")

@@ -76,7 +76,7 @@ func newWork() *cobra.Command {
 			if err == nil {
 				err = outcome.Err
 			}
-			return err
+			return inSandbox(err)
 		},
 	}
 	flags := command.Flags()
@@ -84,6 +84,14 @@ func newWork() *cobra.Command {
 	flags.IntVar(&attempt, "attempt", 0, "number of the attempt")
 	flags.DurationVar(&limit, "limit", run.SandboxLimit, "save and make room for the next attempt after so long")
 	return command
+}
+
+// inSandbox gives an error the exit code with which the program in a Sandbox says it.
+func inSandbox(err error) error {
+	if exit.Of(err) == exit.Usage {
+		return exit.Errorf(modal.Full, "%w", err)
+	}
+	return err
 }
 
 // secretsOf returns the values of the keys that the plugin is to have, which Modal has put into our environment.
@@ -195,7 +203,7 @@ func newSuperviseModal() *cobra.Command {
 			s.Say = func(format string, args ...any) {
 				fmt.Fprintln(out, time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 			}
-			return modal.Supervise(command.Context(), s)
+			return inSandbox(modal.Supervise(command.Context(), s))
 		},
 	}
 	flags := command.Flags()

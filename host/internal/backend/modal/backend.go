@@ -316,8 +316,8 @@ func (b *Backend) endOf(r *run.Run, last run.Supervisor) *exit.Error {
 		return b.tampered(r)
 	case code == exit.Credentials:
 		return exit.Errorf(code, "the credentials that its supervisor had are refused")
-	case code == exit.Usage:
-		return exit.Errorf(code, "its supervisor could not write to volume %s, which may be full", b.volume.name).
+	case code == Full:
+		return exit.Errorf(exit.Usage, "its supervisor could not write to volume %s, which may be full", b.volume.name).
 			Hint("Make room, and go on: mtt-host volume rm %s PATH -b modal", b.volume.name)
 	default:
 		return exit.Errorf(exit.Interrupted, "its supervisor has left with exit code %d, and could not record why", code).

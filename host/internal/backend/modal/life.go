@@ -147,6 +147,17 @@ func (l *life) superseded() error {
 // goOn takes an attempt over that an earlier supervisor has claimed.
 func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	if attempt.Sandbox != nil {
+		var result *pb.GenericResult
+		err := l.persist(ctx, "look at a Sandbox", func() (err error) {
+			result, err = l.backend.client.wait(ctx, attempt.Sandbox.SandboxID, 0)
+			return err
+		})
+		switch {
+		case result != nil || isCode(err, codes.NotFound):
+			return l.ended(ctx, asked, attempt, result, !l.succeeds)
+		case err != nil:
+			return worker.Outcome{}, err
+		}
 		return l.watch(ctx, asked, attempt)
 	}
 	sandbox, err := l.find(ctx)
@@ -158,7 +169,7 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 	if sandbox != "" || l.succeeds && attempt.Start == nil {
 		return l.begin(ctx, asked, attempt, sandbox)
 	}
-	return l.ended(ctx, asked, attempt, nil)
+	return l.ended(ctx, asked, attempt, nil, !l.succeeds)
 }
 
 // begin finds a machine for an attempt that was claimed. sandbox is one that was made for it already; "" for none.
@@ -248,7 +259,7 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 			if a.err != nil {
 				return worker.Outcome{}, a.err
 			}
-			return l.ended(ctx, asked, attempt, a.result)
+			return l.ended(ctx, asked, attempt, a.result, false)
 		case <-stop:
 			stop = nil
 			l.say("asking attempt %d to stop", attempt.Number)
@@ -291,8 +302,9 @@ func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResul
 	return nil, context.Cause(ctx)
 }
 
-// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says.
-func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *pb.GenericResult) (worker.Outcome, error) {
+// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says. former says that it
+// had before a person had the run go on.
+func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *pb.GenericResult, former bool) (worker.Outcome, error) {
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -329,7 +341,7 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 		outcome.State, outcome.Err = run.Interrupted, exit.Errorf(exit.Interrupted, "killed before it had written its result")
 		return outcome, nil
 	}
-	outcome.State, outcome.Err = l.judge(asked.cause(), result)
+	outcome.State, outcome.Err = l.judge(asked.cause(), result, former)
 	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
 	return outcome, l.endAt(ctx, attempt.Number, outcome, l.over(ctx, attempt))
 }
@@ -343,9 +355,13 @@ func (l *life) over(ctx context.Context, attempt run.Attempt) time.Time {
 	return timeOf(l.task(ctx, attempt.Sandbox.SandboxID).GetFinishedAt())
 }
 
+// Full is what a worker or a supervisor exits with that finds the volume full. It is not exit.Usage, since a program of Go's
+// that crashes exits with the same number.
+const Full exit.Code = 73
+
 // judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
 // is believed of its exit code: a Sandbox that was killed has any.
-func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
+func (l *life) judge(asked error, result *pb.GenericResult, former bool) (run.State, error) {
 	if asked != nil {
 		return run.Stopped, exit.Errorf(exit.Of(asked), "%w; it was ended before it had left by itself", asked)
 	}
@@ -358,8 +374,10 @@ func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", status, because(result))
 	case code == exit.TrainFailed || code == exit.Plugin:
 		return run.Failed, exit.Errorf(code, "the experiment failed; what it said is in the log")
-	case code == exit.Usage:
-		return run.Interrupted, exit.Errorf(code, "the outputs could not be written: the volume may be full").
+	case code == Full && former: // and room was made since
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "the outputs could not be written: the volume was full")
+	case code == Full:
+		return run.Interrupted, exit.Errorf(exit.Usage, "the outputs could not be written: the volume may be full").
 			Hint("Make room on volume %s, and go on: mtt-host resume %s", l.backend.volume.name, l.run.ID)
 	case code == exit.Mismatch:
 		return run.Interrupted, l.backend.tampered(l.run)
