@@ -50,9 +50,6 @@ func (o *modalOptions) add(flags *pflag.FlagSet) {
 	_ = flags.MarkHidden("supervisor-limit")
 }
 
-// longestGrace leaves an attempt the better part of its Sandbox's day.
-const longestGrace = 6 * time.Hour
-
 // apply sets what the person gave, and on Modal what a run needs there besides.
 func (o *modalOptions) apply(options *run.Options, on place) error {
 	if !on.elsewhere() {
@@ -62,9 +59,6 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 			}
 		}
 		return nil
-	}
-	if time.Duration(options.StopGrace) > longestGrace {
-		return exit.Errorf(exit.Usage, "%s: want at most %s on Modal, where a Sandbox lives a day", given(o.flags, "stop-grace"), longestGrace)
 	}
 	if options.Modal == nil {
 		fresh := run.DefaultModal()

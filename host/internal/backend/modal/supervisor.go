@@ -241,7 +241,13 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 		return fmt.Errorf("%w: %w", errSuperseded, err)
 	}
 	if err == nil {
-		err = l.persist(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next, d) })
+		err = l.persist(ctx, "start a successor", func() error {
+			err := l.backend.startSupervisor(ctx, l.run, next, d)
+			if isCode(err, codes.ResourceExhausted) { // for now: there is half an hour left to try in
+				err = exit.Errorf(exit.Unavailable, "Modal has no machine for it: %w", err)
+			}
+			return err
+		})
 	}
 	if err == nil {
 		err = l.persist(ctx, "record the successor", func() error {
