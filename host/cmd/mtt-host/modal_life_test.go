@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake"
 )
 
 // A supervisor leaves before its limit, and nothing of the attempt is to be seen of that. It has no GPU and no place of its
@@ -175,4 +177,76 @@ func TestAnotherMttHostNeverTakesARunOver(t *testing.T) {
 	if workers, _ := m.sandboxes("s"); workers[0].argument(m, "/mtt/outputs") == want {
 		t.Error("both have the same digest")
 	}
+}
+
+// Nobody would see to a Sandbox whose supervisor leaves before it could record it.
+func TestASupervisorThatCannotGoOnLeavesNoSandboxInTheQueue(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t, "gpus=queued")
+	m.expect(0, nil, endless("--name", "r", "-d", "--gpu", "H100", "--device", "go")...)
+	m.eventually("a Sandbox queues", func() bool {
+		workers, _ := m.sandboxes("r")
+		return len(workers) == 1
+	})
+	// It is full before the supervisor says what is waited for.
+	if err := m.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "volume-limit", Value: "1"}}}); err != nil {
+		t.Fatal(err)
+	}
+	m.until("the supervisor has left", func() bool {
+		_, supervisors := m.sandboxes("r")
+		return !supervisors[0].alive()
+	})
+	m.gone("r")
+}
+
+// While a name is taken by what cannot be found, it is waited for, and not asked for as fast as can be.
+func TestARunWaitsForANameThatIsTaken(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	between := m.fake.Between(t)
+	m.env = append(slices.Clone(m.env), "MODAL_SERVER_URL="+between.URL)
+	m.expect(0, nil, endless("--name", "r", "-d")...)
+	m.saved("r", 100)
+	between.RefuseWith(codes.AlreadyExists, "SandboxCreate")
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.is("r", "QUEUED")
+	between.RefuseWith(codes.OK)
+	m.is("r", "RUNNING")
+	m.stopNow("r")
+	if info := m.show("r"); len(info.Attempts) != 2 {
+		t.Errorf("the attempts are %+v", info.Attempts)
+	}
+}
+
+// The hours until somebody has a run go on that died altogether are none of its own, and a stop that comes then is one.
+func TestTheTimeInWhichARunWasDeadDoesNotCount(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	const limit = 15 * time.Second
+	m.expect(0, nil, endless("--name", "r", "-d", "--timeout", limit.String())...)
+	m.saved("r", 100)
+	die := func() {
+		workers, supervisors := m.sandboxes("r")
+		m.preempt("TERMINATED", supervisors[len(supervisors)-1].ID)
+		m.preempt("TERMINATED", workers[len(workers)-1].ID)
+		m.until("both have ended", func() bool { return m.modalInfo("r").State == "INTERRUPTED" })
+	}
+	die()
+	time.Sleep(limit)
+	m.expect(0, nil, "resume", "r", "-d")
+	m.until("another attempt trains", func() bool {
+		info := m.modalInfo("r")
+		return info.State == "RUNNING" && len(info.Attempts) == 2
+	})
+	m.fetch("r")
+	workers, _ := m.sandboxes("r")
+	if over := decode[struct{ Over time.Time }](m.bench, m.read("runs", "r", "attempts", "1", "end.json")).Over; over.Sub(workers[0].Finished).Abs() > time.Millisecond {
+		t.Errorf("the first attempt's Sandbox has ended at %s, and %s is on record", workers[0].Finished, over)
+	}
+	die()
+	m.expect(0, nil, "resume", "r", "-d", "--timeout", "0")
+	m.fake.Tell(t, "set", "delay=200ms") // so that it comes before the new supervisor has begun
+	m.expect(0, nil, "stop", "r", "--now")
+	m.fake.Tell(t, "set", "delay=0s")
+	m.expect(6, []string{"run r is STOPPED"}, "wait", "r")
 }
