@@ -81,16 +81,58 @@ func TestARunThatFindsNoGPUIsQueued(t *testing.T) {
 			m.expect(0, nil, "wait", "r")
 
 			m.fake.Tell(t, "set", "gpus="+how)
-			m.expect(0, nil, endless("--name", "s", "--gpu", "H100", "--device", "go", "-d")...)
-			m.is("s", "QUEUED")
-			m.expect(0, nil, "stop", "s") // nobody waits for a machine that nobody wants any more
-			m.expect(6, nil, "wait", "s")
-			workers, supervisors := m.sandboxes("s")
-			for _, sandbox := range slices.Concat(workers, supervisors) {
-				if sandbox.alive() {
-					t.Errorf("%s lives", sandbox.Name)
-				}
+			for name, stop := range map[string][]string{"s": {"stop", "s"}, "n": {"stop", "n", "--now"}} {
+				m.expect(0, nil, endless("--name", name, "--gpu", "H100", "--device", "go", "-d")...)
+				m.is(name, "QUEUED")
+				m.expect(0, nil, stop...) // nobody waits for a machine that nobody wants any more
+				m.expect(6, []string{"run " + name + " is STOPPED"}, "wait", name)
+				m.gone(name)
 			}
+		})
+	}
+}
+
+// gone wants no Sandbox of a run to be left.
+func (m *modalBench) gone(run string) {
+	m.Helper()
+	workers, supervisors := m.sandboxes(run)
+	for _, sandbox := range slices.Concat(workers, supervisors) {
+		if sandbox.alive() {
+			m.Errorf("%s lives", sandbox.Name)
+		}
+	}
+}
+
+// Supervisors come and go while a run waits, and it is the same attempt that does.
+func TestARunThatFindsNoGPUIsHandedOver(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"refused", "queued"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m := newModalBench(t, "gpus="+how)
+			handedOver := func(run string, times int) {
+				m.until("supervisors have handed over", func() bool {
+					_, supervisors := m.sandboxes(run)
+					return len(supervisors) > times
+				})
+			}
+			m.expect(0, nil, strolls("--name", "r", "--gpu", "h100,A100", "--device", "go", "-d", "--supervisor-limit", "1s")...)
+			handedOver("r", 2)
+			m.fake.Tell(t, "set", "gpus=started")
+			m.expect(0, nil, "wait", "r")
+			if info := m.modalInfo("r"); len(info.Attempts) != 1 {
+				t.Errorf("it has had %d attempts", len(info.Attempts))
+			}
+			if gpu := decode[struct{ GPU string }](m.bench, m.expect(0, nil, "volume", "get", "outputs", "runs/r/attempts/1/sandbox.json", "-").stdout).GPU; gpu != "h100" {
+				t.Errorf("the GPU on record is %q", gpu)
+			}
+
+			m.fake.Tell(t, "set", "gpus="+how)
+			m.expect(0, nil, endless("--name", "s", "--gpu", "H100", "--device", "go", "-d", "--supervisor-limit", "1s")...)
+			handedOver("s", 1)
+			m.expect(0, nil, "stop", "s")
+			m.expect(6, []string{"run s is STOPPED"}, "wait", "s")
+			m.gone("s")
 		})
 	}
 }
@@ -122,19 +164,46 @@ func TestAVolumeThatIsFullInMidRunStopsIt(t *testing.T) {
 	m.equal(m.end("r"), alone)
 }
 
+// What little there is lets small files through, and no checkpoint.
+func TestAVolumeThatIsAlmostFullStopsTheRunAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(0, nil, strolls("--name", "r", "-d", "-S", "walkers=50000", "--keep", "100")...)
+	m.saved("r", 150)
+	var size int64
+	for _, item := range decode[struct {
+		Items []struct {
+			Size int64 `json:"size_bytes"`
+		}
+	}](m.bench, m.expect(0, nil, "volume", "ls", "outputs", "-r", "-o", "json").stdout).Items {
+		size += item.Size
+	}
+	m.fake.Tell(t, "set", fmt.Sprintf("volume-limit=%d", size+200_000)) // half of a checkpoint
+	m.expect(2, []string{"full"}, "wait", "r")
+	if info := m.show("r"); len(info.Attempts) != 1 || info.State != "INTERRUPTED" {
+		t.Errorf("it is %s after %d attempts", info.State, len(info.Attempts))
+	}
+	m.fake.Tell(t, "set", "volume-limit=0")
+	m.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
+}
+
 func TestAVolumeThatIsDeletedInMidRunStopsIt(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
-	m.expect(0, nil, endless("--name", "r", "-d")...)
-	m.saved("r", 100)
+	m.expect(0, nil, endless("--name", "r", "-d", "--checkpoint-every", "1h")...)
+	m.is("r", "RUNNING")
 	m.fake.MustModal(t, "volume", "delete", "outputs", "--yes")
 	m.until("nothing lives", func() bool {
 		workers, supervisors := m.sandboxes("r")
 		return !slices.ContainsFunc(slices.Concat(workers, supervisors), sandbox.alive)
 	})
-	workers, _ := m.sandboxes("r")
+	workers, supervisors := m.sandboxes("r")
 	if len(workers) != 1 {
 		t.Errorf("it was tried again on nothing: %+v", workers)
+	}
+	// The worker has no need to find out by itself.
+	if said := m.printed(); supervisors[0].ExitCode != 5 || !strings.Contains(said[supervisors[0].ID], "asking attempt 1 to stop") || !strings.Contains(said[workers[0].ID], "STOPPED") {
+		t.Errorf("the supervisor has left with %d; they have said\n%s\n%s", supervisors[0].ExitCode, said[supervisors[0].ID], said[workers[0].ID])
 	}
 	m.expect(5, []string{"there is no volume outputs"}, "show", "r")
 	m.expect(5, []string{"there is no volume outputs"}, "resume", "r")

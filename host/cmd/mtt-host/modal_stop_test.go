@@ -86,7 +86,8 @@ func TestExperimentThatFailsOnModal(t *testing.T) {
 	faulty := func(fault string, more ...string) []string {
 		return append([]string{"run", pluginPath("faulty"), "--name", fault, "--env-var", "FAULTY=" + fault}, more...)
 	}
-	for _, detached := range [][]string{faulty("error"), faulty("panic"), faulty("error-twice", "--retries", "2"), faulty("killed")} {
+	for _, detached := range [][]string{faulty("error"), faulty("panic"), faulty("error-twice", "--retries", "2"), faulty("killed"), faulty("ignores-cancel", "--stall", "2s"),
+		faulty("ignores-cancel", "--name", "stalled-once", "--stall", "1s", "--retries", "1", "-S", "steps=10")} {
 		m.expect(0, nil, append(detached, "-d")...)
 	}
 	for fault, want := range map[string]struct {
@@ -99,6 +100,9 @@ func TestExperimentThatFailsOnModal(t *testing.T) {
 		"panic":       {70, "FAILED", 1, "index out of range"},
 		"error-twice": {0, "SUCCEEDED", 3, ""},
 		"killed":      {0, "SUCCEEDED", 2, ""}, // by the machine, as far as anybody can tell
+		// A stall is the experiment's own, here as at home.
+		"ignores-cancel": {70, "FAILED", 1, "the plugin has stalled"},
+		"stalled-once":   {0, "SUCCEEDED", 2, ""}, // the second attempt has no step left to hang behind
 	} {
 		m.expect(want.code, []string{want.says}, "wait", fault)
 		info := m.show(fault)

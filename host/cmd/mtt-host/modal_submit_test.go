@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,5 +131,61 @@ func TestTheLimitsOfTimeAndCostEndARunOnModal(t *testing.T) {
 	m.check(r, 124, "cost limit")
 	if info := m.show("dear"); info.State != "STOPPED" {
 		t.Errorf("it is %s", info.State)
+	}
+}
+
+func TestTheCostLimitIsReachedInMidRun(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	prices := filepath.Join(filepath.Dir(m.tmp), "prices.toml")
+	if err := os.WriteFile(prices, []byte("cpu_core = 1e-9\nmemory_gib = 1e-9\n[gpu]\n\"H100\" = 1\n\"A100\" = 0.001\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.env = append(m.env, "MTT_PRICES="+prices)
+	// A dollar a second, of which 121 are kept for an orderly end.
+	limited := func(more ...string) []string {
+		return append([]string{"run", pluginPath("walk"), "-S", "walkers=64", "-S", "pause_us=2000", "--checkpoint-every", "500", "-d",
+			"--gpu", "H100", "--device", "go", "--cpu", "1", "--memory", "1GiB", "--stop-grace", "1s", "--max-cost", "131"}, more...)
+	}
+	m.expect(0, nil, limited("--name", "r", "-S", "steps=6000")...)
+	m.expect(0, nil, limited("--name", "alone", "-S", "steps=100000000")...)
+	var workers []sandbox
+	m.until("it trains", func() bool {
+		workers, _ = m.sandboxes("alone")
+		return m.modalInfo("alone").State == "RUNNING"
+	})
+	m.fake.Tell(t, "preempt", supervisorName("alone", 1))
+
+	m.expect(124, []string{"the cost limit of 131 US dollars is used up", "mtt-host resume r --max-cost MORE"}, "wait", "r")
+	m.ended("r", "STOPPED", 124)
+	m.expect(0, nil, "resume", "r", "--max-cost", "100000")
+	m.ended("r", "SUCCEEDED", 0)
+
+	// The limit holds also where nobody is left to see to it.
+	m.until("the worker has left", func() bool {
+		workers, _ = m.sandboxes("alone")
+		return !workers[0].alive()
+	})
+	m.ended("alone", "STOPPED", 124)
+	if last := m.checkpoints("alone")[0]; last.Reason != "stop" {
+		t.Errorf("the last checkpoint is %+v", last)
+	}
+	// What was dearer is not counted at the price of a GPU that a resume asks for.
+	m.expect(0, nil, "resume", "alone", "--gpu", "A100", "-d")
+	m.is("alone", "RUNNING")
+	m.expect(0, nil, "stop", "alone", "--now")
+	for attempt, want := range []float64{1, 0.001} {
+		claim := m.expect(0, nil, "volume", "get", "outputs", fmt.Sprintf("runs/alone/attempts/%d/claim.json", attempt+1), "-").stdout
+		if got := decode[struct{ Rate float64 }](m.bench, claim).Rate; math.Abs(got-want) > 1e-6 {
+			t.Errorf("attempt %d costs %g dollars a second, want %g", attempt+1, got, want)
+		}
+	}
+}
+
+// ended wants a run to have ended so.
+func (m *modalBench) ended(run, state string, code int) {
+	m.Helper()
+	if info := m.show(run); info.State != state || info.ExitCode == nil || *info.ExitCode != code {
+		m.Errorf("%s: want %s with exit code %d; got %+v", run, state, code, info)
 	}
 }

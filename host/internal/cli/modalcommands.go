@@ -41,7 +41,11 @@ func newWork() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			now, stop, release := told(command.Context(), command.InOrStdin(), limit)
+			affordable, err := modal.Affordable(there)
+			if err != nil {
+				return err
+			}
+			now, stop, release := told(command.Context(), command.InOrStdin(), limits{sandbox: limit, cost: affordable, costUp: modal.CostUp(there)})
 			defer release()
 			// No file of the volume may be open while it is synced, not even one that is executed.
 			dir, err := scratch.New()
@@ -72,7 +76,7 @@ func newWork() *cobra.Command {
 			if err == nil {
 				err = outcome.Err
 			}
-			return err
+			return inSandbox(err)
 		},
 	}
 	flags := command.Flags()
@@ -80,6 +84,14 @@ func newWork() *cobra.Command {
 	flags.IntVar(&attempt, "attempt", 0, "number of the attempt")
 	flags.DurationVar(&limit, "limit", run.SandboxLimit, "save and make room for the next attempt after so long")
 	return command
+}
+
+// inSandbox gives an error the exit code with which the program in a Sandbox says it.
+func inSandbox(err error) error {
+	if exit.Of(err) == exit.Usage {
+		return exit.Errorf(modal.Full, "%w", err)
+	}
+	return err
 }
 
 // secretsOf returns the values of the keys that the plugin is to have, which Modal has put into our environment.
@@ -97,9 +109,16 @@ func secretsOf(m *run.Modal) (map[string]string, error) {
 	return secrets, nil
 }
 
+// limits are how long a worker may live: in its Sandbox, and for what the run may cost.
+type limits struct {
+	sandbox, cost time.Duration
+	costUp        error
+}
+
 // told returns contexts as a Worker wants them. Its supervisor asks for the end on stdin. A signal is Modal's, which wants
-// the machine back, and so is the end of the time that a Sandbox has: the run goes on elsewhere.
-func told(ctx context.Context, stdin io.Reader, limit time.Duration) (now, stop context.Context, release func()) {
+// the machine back, and so is the end of the time that a Sandbox has: the run goes on elsewhere. What it may cost holds
+// without a supervisor, too.
+func told(ctx context.Context, stdin io.Reader, limits limits) (now, stop context.Context, release func()) {
 	now, end := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(now)
 	signals := make(chan os.Signal, 2)
@@ -116,19 +135,23 @@ func told(ctx context.Context, stdin io.Reader, limit time.Duration) (now, stop 
 		}
 	}()
 	go func() {
-		lines, late := lines, time.After(limit)
+		lines, late, dear := lines, time.After(limits.sandbox), time.After(limits.cost)
 		for {
 			select {
 			case <-signals:
 				ask(exit.Errorf(exit.Interrupted, "Modal takes the machine back"))
 			case <-late:
 				ask(exit.Errorf(exit.Interrupted, "the time of its Sandbox is up"))
+			case <-dear:
+				ask(limits.costUp)
 			case line, open := <-lines:
 				switch {
 				case !open:
 					lines = nil // nobody will ask this way
 				case line == modal.StopLine:
 					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+				case line == modal.LimitLine:
+					ask(limits.costUp)
 				case line == modal.NowLine:
 					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
 					end()
@@ -180,7 +203,7 @@ func newSuperviseModal() *cobra.Command {
 			s.Say = func(format string, args ...any) {
 				fmt.Fprintln(out, time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 			}
-			return modal.Supervise(command.Context(), s)
+			return inSandbox(modal.Supervise(command.Context(), s))
 		},
 	}
 	flags := command.Flags()

@@ -54,6 +54,9 @@ func (o *runOptions) add(flags *pflag.FlagSet) {
 }
 
 // apply sets the options that the person gave, and leaves the others as they are.
+// longestGrace, on Modal, leaves an attempt the better part of its Sandbox's day.
+const longestGrace = 6 * time.Hour
+
 func (o *runOptions) apply(options *run.Options) error {
 	if o.flags.Changed("device") {
 		if !slices.Contains(device.Names, o.device) {
@@ -86,6 +89,9 @@ func (o *runOptions) apply(options *run.Options) error {
 	if o.flags.Changed("stop-grace") {
 		if o.stopGrace <= 0 {
 			return exit.Errorf(exit.Usage, "%s: want more than 0", given(o.flags, "stop-grace"))
+		}
+		if options.Modal != nil && o.stopGrace > longestGrace {
+			return exit.Errorf(exit.Usage, "%s: want at most %s on Modal, where a Sandbox lives a day", given(o.flags, "stop-grace"), longestGrace)
 		}
 		options.StopGrace = run.Duration(o.stopGrace)
 	}

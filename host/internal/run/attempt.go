@@ -30,7 +30,7 @@ type Sandbox struct {
 	SandboxID string    `json:"sandbox_id"`
 	AppID     string    `json:"app_id"`
 	GPU       string    `json:"gpu,omitempty"` // as Modal names it, with a count
-	Time      time.Time `json:"time"`
+	Time      time.Time `json:"time"`          // when it had no machine yet, or just one
 }
 
 // Claim is claim.json: whoever creates it owns the attempt.
@@ -38,14 +38,16 @@ type Claim struct {
 	Schema  string `json:"schema"` // mtt.claim/v1
 	Attempt int    `json:"attempt"`
 	// ResumedFrom is the id of the checkpoint; empty at step 0.
-	ResumedFrom    string    `json:"resumed_from,omitempty"`
-	ResumedAttempt int       `json:"resumed_attempt,omitempty"` // the attempt that wrote it
-	ResumedStep    uint64    `json:"resumed_step"`
-	Hostname       string    `json:"hostname"`
-	PID            int       `json:"pid"`
-	HostVersion    string    `json:"host_version"`
-	PluginSHA256   string    `json:"plugin_sha256"`
-	Time           time.Time `json:"time"`
+	ResumedFrom    string `json:"resumed_from,omitempty"`
+	ResumedAttempt int    `json:"resumed_attempt,omitempty"` // the attempt that wrote it
+	ResumedStep    uint64 `json:"resumed_step"`
+	Hostname       string `json:"hostname"`
+	PID            int    `json:"pid"`
+	HostVersion    string `json:"host_version"`
+	PluginSHA256   string `json:"plugin_sha256"`
+	// Rate bounds what its machine costs, in US dollars per second; 0 where nobody asked.
+	Rate float64   `json:"rate,omitempty"`
+	Time time.Time `json:"time"`
 }
 
 // Start is start.json: what the attempt trains on.
@@ -88,6 +90,8 @@ type End struct {
 	Step   uint64    `json:"step"`
 	Lived  Duration  `json:"lived"` // from the claim to the end; see Run.Lived
 	Time   time.Time `json:"time"`  // when this was written
+	// Over is when its Sandbox ended, where Modal says so; zero else.
+	Over time.Time `json:"over,omitzero"`
 }
 
 // Attempts returns the claimed attempts in order.

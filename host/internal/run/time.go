@@ -31,11 +31,15 @@ func (r *Run) TimeUp() error {
 }
 
 // Lived is how long an attempt has lived. Of one that was killed, nobody was left to say when: it is taken to have lived
-// until it last logged something, which is once a second where it makes steps.
+// until it last logged something, which is once a second where it makes steps. What it waited for a machine does not count.
 func (r *Run) Lived(a Attempt) time.Duration {
 	if a.End != nil {
 		return time.Duration(a.End.Lived)
 	}
 	last, _ := eventlog.Last(r.LogFile(a.Number), func(eventlog.Event) bool { return true })
-	return max(0, last.Time.Sub(a.Claim.Time)) // no log: it had only just begun
+	began := a.Claim.Time
+	if a.Sandbox != nil {
+		began = a.Sandbox.Time
+	}
+	return max(0, last.Time.Sub(began)) // no log: it had only just begun
 }

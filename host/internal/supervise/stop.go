@@ -8,8 +8,9 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-// requests returns contexts that are also cancelled when stop.json asks for it. release ends the looking. old is a request
-// of the run's earlier life, which means nothing; nil for none.
+// requests returns contexts that are also cancelled when stop.json asks for it, and when what the run is on is gone:
+// nothing of it can be saved any more. release ends the looking. old is a request of the run's earlier life, which means
+// nothing; nil for none.
 func requests(ctx, stop context.Context, r *run.Run, old *run.StopRequest, poll time.Duration) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
@@ -17,7 +18,13 @@ func requests(ctx, stop context.Context, r *run.Run, old *run.StopRequest, poll 
 	go func() {
 		defer close(done)
 		for {
-			if r.Refresh(ctx) == nil {
+			err := r.Refresh(ctx)
+			if exit.Of(err) == exit.NotFound {
+				ask(err)
+				now()
+				return
+			}
+			if err == nil {
 				request, err := r.StopRequest()
 				if err == nil && request != nil && !request.Followed && (old == nil || !request.Time.Equal(old.Time)) {
 					ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))

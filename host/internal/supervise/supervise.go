@@ -77,8 +77,10 @@ func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (wor
 			}
 		}
 		switch {
-		case !retryable(outcome) || stop.Err() != nil || !recover && (allowed == 0 || used > allowed):
+		case !retryable(outcome) || !recover && (allowed == 0 || used > allowed):
 			return outcome, conclude(r, outcome)
+		case stop.Err() != nil:
+			return stopBetween(r, outcome, context.Cause(stop))
 		case recover && *options.Fruitless >= fruitlessMost:
 			outcome.Err = exit.Errorf(exit.Interrupted, "%d attempts in a row have ended without progress; the last one: %w", *options.Fruitless, outcome.Err).
 				Hint("Look at what they said: mtt-host logs %s\nTry again: mtt-host resume %s", r.ID, r.ID)

@@ -57,7 +57,7 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 		}
 	}
 	if err := a.fillOutput(ctx); err != nil {
-		return nil, outputs(fmt.Errorf("cannot fill the output directory: %w", err))
+		return nil, err
 	}
 	options := tensorboard.Options{Attempt: plan.attempt}
 	if plan.resume != nil {
@@ -97,10 +97,13 @@ func (a *attempt) fillOutput(ctx context.Context) error {
 		err = removePartial(a.run.Files())
 	}
 	if err != nil {
-		return err
+		return outputs(fmt.Errorf("cannot fill the output directory: %w", err))
 	}
 	unreadable, err := copyNew(ctx, a.run.Files(), a.output)
-	return errors.Join(append(unreadable, err)...)
+	if err := errors.Join(append(unreadable, err)...); err != nil {
+		return temporary(fmt.Errorf("cannot fill the output directory: %w", err))
+	}
+	return nil
 }
 
 // keepFiles copies the output directory to the volume.

@@ -45,7 +45,7 @@ func (e ending) outcome() Outcome {
 	case exit.Of(e.volume) == exit.Interrupted: // it may go on elsewhere
 		return Outcome{State: run.Interrupted, Err: e.volume}
 	case e.volume != nil:
-		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", e.volume).
+		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", full(e.volume)).
 			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
 	case e.cut:
 		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").

@@ -79,7 +79,7 @@ func (s *syncer) insist(ctx context.Context) error {
 		case err == nil || ctx.Err() != nil:
 			return err
 		case isFull(err): // which only a person can mend
-			return err
+			return exit.Errorf(exit.Usage, "the volume is full: %w", full(err))
 		case try == insistFor:
 			return exit.Errorf(exit.Interrupted, "the volume cannot be synced: %w", err)
 		}
@@ -89,6 +89,29 @@ func (s *syncer) insist(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// fullError is an error of the volume that says that it is full: no other machine mends that.
+type fullError struct{ error }
+
+func (f fullError) Unwrap() error { return f.error }
+
+// full marks an error of the volume.
+func full(err error) error {
+	if isFull(err) {
+		return fullError{err}
+	}
+	return err
+}
+
+// anotherMay has an error that may be this machine's own, such as a mount that fails, a GPU without a driver or a full
+// temporary directory, end the attempt and not the run: another machine may do better.
+func anotherMay(err error) error {
+	_, full := errors.AsType[fullError](err)
+	if code := exit.Of(err); full || code != exit.Usage && code != exit.Internal {
+		return err
+	}
+	return exit.Errorf(exit.Interrupted, "%w", err)
 }
 
 func isFull(err error) bool {

@@ -160,7 +160,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 	spec := a.run.Spec
 	environment, err := plan.device.Environment(a.links)
 	if err != nil {
-		return nil, outputs(err)
+		return nil, temporary(err)
 	}
 	maps.Copy(environment, spec.Options.Env)
 	maps.Copy(environment, a.secrets)

@@ -69,7 +69,8 @@ func (w *Worker) Say(attempt int, message string) error {
 }
 
 // Claimed lives attempt n, which a supervisor elsewhere has claimed, and for which nobody else writes to the run here.
-// It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end.
+// It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end. exit.Usage: the volume is
+// full; nothing else of a machine's own ends the run.
 func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	plan, err := w.claimed(stop, n)
 	if plan == nil {
@@ -81,9 +82,12 @@ func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	} else if err == nil {
 		outcome = w.limited(ctx, stop, plan)
 	}
+	if outcome.State == run.Interrupted {
+		outcome.Err = anotherMay(outcome.Err)
+	}
 	outcome, err = w.record(n, outcome)
 	// Also when there is no time left: without this nobody would know.
-	return outcome, errors.Join(err, plan.sync.now(context.WithoutCancel(ctx)))
+	return outcome, anotherMay(errors.Join(err, plan.sync.now(context.WithoutCancel(ctx))))
 }
 
 // limited is live within the run's time limit.
@@ -174,6 +178,12 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 
 // outputs says that the outputs could not be written.
 func outputs(err error) error {
-	return exit.Errorf(exit.Usage, "the outputs cannot be written: %w", err).
+	return exit.Errorf(exit.Usage, "the outputs cannot be written: %w", full(err)).
 		Hint("Make room, or name another directory with --outputs DIR.")
+}
+
+// temporary says that what an attempt needs besides could not be written.
+func temporary(err error) error {
+	return exit.Errorf(exit.Usage, "the temporary directory cannot be written: %w", err).
+		Hint("Make room there, or name another one with TMPDIR.")
 }

@@ -226,7 +226,7 @@ func (b *Backend) Asked(ctx context.Context, id string, request run.StopRequest)
 	if err != nil || sandbox == "" {
 		return err
 	}
-	return b.client.askToStop(ctx, sandbox, request.Now)
+	return b.client.askToStop(ctx, sandbox, StopLine, request.Now)
 }
 
 // worker returns the Sandbox of a run's worker that lives; "" for none.
@@ -234,10 +234,10 @@ func (b *Backend) worker(ctx context.Context, run string) (id string, err error)
 	return b.client.named(ctx, b.environment, appOf(b.volume.name), workerName(run))
 }
 
-// askToStop tells the worker in a Sandbox to stop. The pieces have fixed numbers, so that whoever asks again says nothing
+// askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine. The pieces have fixed numbers, so that whoever asks again says nothing
 // new. A Sandbox that has ended meanwhile is no error.
-func (c *Client) askToStop(ctx context.Context, sandbox string, now bool) error {
-	err := c.write(ctx, sandbox, 1, StopLine+"\n")
+func (c *Client) askToStop(ctx context.Context, sandbox, line string, now bool) error {
+	err := c.write(ctx, sandbox, 1, line+"\n")
 	if err == nil && now {
 		err = c.write(ctx, sandbox, 2, NowLine+"\n")
 	}
@@ -249,8 +249,9 @@ func (c *Client) askToStop(ctx context.Context, sandbox string, now bool) error 
 
 // What a worker reads on its stdin.
 const (
-	StopLine = "stop" // save a checkpoint and end
-	NowLine  = "now"  // end at once
+	StopLine  = "stop"  // save a checkpoint and end, since somebody asked for it
+	LimitLine = "limit" // the same, since the run has cost what it may
+	NowLine   = "now"   // end at once
 )
 
 // Follow is that of run.Remote.
@@ -315,8 +316,8 @@ func (b *Backend) endOf(r *run.Run, last run.Supervisor) *exit.Error {
 		return b.tampered(r)
 	case code == exit.Credentials:
 		return exit.Errorf(code, "the credentials that its supervisor had are refused")
-	case code == exit.Usage:
-		return exit.Errorf(code, "its supervisor could not write to volume %s, which may be full", b.volume.name).
+	case code == Full:
+		return exit.Errorf(exit.Usage, "its supervisor could not write to volume %s, which may be full", b.volume.name).
 			Hint("Make room, and go on: mtt-host volume rm %s PATH -b modal", b.volume.name)
 	default:
 		return exit.Errorf(exit.Interrupted, "its supervisor has left with exit code %d, and could not record why", code).

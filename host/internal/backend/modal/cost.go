@@ -1,7 +1,9 @@
 package modal
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -27,49 +29,109 @@ func Rate(m run.Modal) (rate run.Rate, err error) {
 	return rate, err
 }
 
-// spent bounds what the run has cost until now, in US dollars.
-func spent(r *run.Run, rate run.Rate, attempts []run.Attempt, supervisors []run.Supervisor, now time.Time) (dollars float64) {
-	for _, attempt := range attempts {
-		if attempt.Sandbox == nil {
-			continue
+// spent bounds what the run has cost until a time, in US dollars. Nobody may have been there to see when something ended: a
+// Sandbox lives a day at most.
+func spent(rate run.Rate, attempts []run.Attempt, supervisors []run.Supervisor, now time.Time) (dollars float64) {
+	for i, attempt := range attempts {
+		latest := now
+		if i+1 < len(attempts) { // which is claimed when the one before has ended
+			latest = attempts[i+1].Claim.Time
 		}
-		lived := r.Lived(attempt)
-		if attempt.End == nil {
-			lived = max(lived, now.Sub(attempt.Sandbox.Time))
-		}
-		dollars += lived.Seconds() * rate.Attempt
+		// Another GPU that a resume asks for has not been what earlier attempts were on.
+		dollars += billed(attempt, latest).Seconds() * cmp.Or(attempt.Claim.Rate, rate.Attempt)
 	}
 	for i, supervisor := range supervisors {
-		until := now
+		until := earliest(now, supervisor.Claim.Time.Add(run.SandboxLimit))
 		if supervisor.End != nil {
-			until = supervisor.End.Time
+			until = earliest(until, supervisor.End.Time)
 		} else if i+1 < len(supervisors) {
-			until = supervisors[i+1].Claim.Time
+			until = earliest(until, supervisors[i+1].Claim.Time.Add(lastSync))
 		}
 		dollars += max(0, until.Sub(supervisor.Claim.Time)).Seconds() * rate.Supervisor
 	}
 	return dollars
 }
 
+// lastSync is how long a Sandbox may live on after its end is recorded: for a last sync, with all its tries, say.
+const lastSync = time.Minute
+
+// billed is how long the machine of an attempt was paid for, at most until a time.
+func billed(attempt run.Attempt, latest time.Time) time.Duration {
+	var from time.Time
+	switch {
+	case attempt.Sandbox != nil:
+		from = attempt.Sandbox.Time
+	case attempt.Start != nil: // whoever has claimed it was killed before it could record the Sandbox
+		from = attempt.Claim.Time
+	default: // it waits for a machine, or never had one
+		return 0
+	}
+	until := earliest(latest, from.Add(run.SandboxLimit))
+	switch {
+	case attempt.End == nil:
+	case !attempt.End.Over.IsZero():
+		until = earliest(until, attempt.End.Over)
+	default:
+		until = earliest(until, attempt.End.Time.Add(lastSync))
+	}
+	return max(0, until.Sub(from))
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// orderly is how long an attempt may take to end that is asked to.
+func orderly(r *run.Run) time.Duration {
+	return time.Duration(r.Spec.Options.StopGrace) + untilTerminated
+}
+
+// CostUp is the error of a run that has cost what it may.
+func CostUp(r *run.Run) error {
+	return exit.Errorf(exit.TimeLimit, "the cost limit of %g US dollars is used up", r.Spec.Options.Modal.MaxCost).
+		Hint("Go on with it: mtt-host resume %s --max-cost MORE", r.ID)
+}
+
+// costAt bounds what the run has cost at a time, as far as its records say.
+func costAt(r *run.Run, now time.Time) (dollars float64, err error) {
+	attempts, err := r.Attempts()
+	if err != nil {
+		return 0, err
+	}
+	supervisors, err := r.Supervisors()
+	return spent(r.Spec.Options.Modal.Rate, attempts, supervisors, now), err
+}
+
+// Affordable is how long an attempt that has just got its machine may train before the run has cost what it may, less what
+// an orderly end costs: for when no supervisor is left who would see to it.
+func Affordable(r *run.Run) (time.Duration, error) {
+	m := r.Spec.Options.Modal
+	if m.MaxCost == 0 {
+		return math.MaxInt64, nil
+	}
+	cost, err := costAt(r, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	return price.Limit(m.MaxCost-cost, m.Rate.Attempt+m.Rate.Supervisor) - orderly(r), nil
+}
+
 // costLimited returns a context that is also cancelled when the run has cost what it may, less what an orderly end costs.
 func (l *life) costLimited(stop context.Context) (context.Context, context.CancelFunc) {
-	modal := l.run.Spec.Options.Modal
-	if modal.MaxCost == 0 {
+	maxCost := l.run.Spec.Options.Modal.MaxCost
+	if maxCost == 0 {
 		return context.WithCancel(stop)
 	}
 	stop, ask := context.WithCancelCause(stop)
-	ending := time.Duration(l.run.Spec.Options.StopGrace) + untilTerminated
 	go func() {
 		for {
-			attempts, err := l.run.Attempts()
-			supervisors, otherErr := l.run.Supervisors()
-			if err == nil && otherErr == nil {
-				now := time.Now().Add(ending)
-				if spent(l.run, modal.Rate, attempts, supervisors, now) >= modal.MaxCost {
-					ask(exit.Errorf(exit.TimeLimit, "the cost limit of %g US dollars is used up", modal.MaxCost).
-						Hint("Go on with it: mtt-host resume %s --max-cost MORE", l.run.ID))
-					return
-				}
+			cost, err := costAt(l.run, time.Now().Add(orderly(l.run)))
+			if err == nil && cost >= maxCost {
+				ask(CostUp(l.run))
+				return
 			}
 			select {
 			case <-time.After(time.Second):

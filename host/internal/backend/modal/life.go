@@ -28,6 +28,7 @@ type life struct {
 	run      *run.Run
 	store    checkpoint.Store
 	number   int              // of the supervisor
+	succeeds bool             // one that has handed over, and so left everything as its records say
 	version  string           // of mtt-host
 	handOver <-chan time.Time // when to leave to a successor
 	say      func(format string, args ...any)
@@ -43,16 +44,24 @@ var errHandOver = errors.New("a successor takes over")
 // errSuperseded says that another supervisor lives the run.
 var errSuperseded = errors.New("another supervisor has taken over")
 
+// asked is what may be asked of an attempt while it lives: to save and end, and to end at once. The calls that see to it
+// have another context, which neither ends.
+type asked struct{ stop, now context.Context }
+
+// cause is why it was asked; nil if it was not.
+func (a asked) cause() error { return context.Cause(a.stop) }
+
 // Attempt is that of supervise.Life.
-func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
+func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	stop, release := l.costLimited(stop)
 	defer release()
+	ctx, asked := context.WithoutCancel(now), asked{stop, now}
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
 	}
 	if n := len(attempts); n > 0 && attempts[n-1].End == nil {
-		return l.goOn(ctx, stop, attempts[n-1])
+		return l.goOn(ctx, asked, attempts[n-1])
 	}
 	var resume *checkpoint.Manifest
 	var skipped []checkpoint.Skipped
@@ -77,14 +86,14 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	if _, err := l.run.TimeLeft(attempts); err != nil {
 		return worker.Outcome{}, err
 	}
-	if cause := context.Cause(stop); cause != nil {
+	if cause := asked.cause(); cause != nil {
 		return worker.Outcome{State: run.Stopped, Err: cause}, l.persist(ctx, "record the stop", func() error {
 			return l.run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true})
 		})
 	}
 	claim := run.Claim{
 		Attempt: len(attempts) + 1, Hostname: supervisorName(l.run.ID, l.number), HostVersion: l.version,
-		PluginSHA256: l.run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
+		PluginSHA256: l.run.Spec.Plugin.SHA256, Rate: l.run.Spec.Options.Modal.Rate.Attempt, Time: time.Now().UTC(),
 	}
 	if resume != nil {
 		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
@@ -96,7 +105,7 @@ func (l *life) Attempt(ctx, stop context.Context) (worker.Outcome, error) {
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	return l.begin(ctx, stop, run.Attempt{Number: claim.Attempt, Claim: claim})
+	return l.begin(ctx, asked, run.Attempt{Number: claim.Attempt, Claim: claim}, "")
 }
 
 // torn says whether the event file of a checkpoint does not go as far as the checkpoint. Modal says nothing of the order
@@ -136,52 +145,75 @@ func (l *life) superseded() error {
 }
 
 // goOn takes an attempt over that an earlier supervisor has claimed.
-func (l *life) goOn(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	if attempt.Sandbox != nil {
-		return l.watch(ctx, stop, attempt)
+		var result *pb.GenericResult
+		err := l.persist(ctx, "look at a Sandbox", func() (err error) {
+			result, err = l.backend.client.wait(ctx, attempt.Sandbox.SandboxID, 0)
+			return err
+		})
+		switch {
+		case result != nil || isCode(err, codes.NotFound):
+			return l.ended(ctx, asked, attempt, result, !l.succeeds)
+		case err != nil:
+			return worker.Outcome{}, err
+		}
+		return l.watch(ctx, asked, attempt)
 	}
 	sandbox, err := l.find(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	if sandbox != "" {
-		return l.placed(ctx, stop, attempt, sandbox, "")
+	// Without a Sandbox, one that has handed over was waiting for a machine; one that was killed may have had a Sandbox that
+	// it could not record, and that has ended already.
+	if sandbox != "" || l.succeeds && attempt.Start == nil {
+		return l.begin(ctx, asked, attempt, sandbox)
 	}
-	// It had no Sandbox, or one that has ended already.
-	return l.ended(ctx, stop, attempt, nil)
+	return l.ended(ctx, asked, attempt, nil, !l.succeeds)
 }
 
-// begin finds a machine for an attempt that was claimed.
-func (l *life) begin(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
-	sandbox, gpu, err := l.place(ctx, stop, attempt)
+// begin finds a machine for an attempt that was claimed. sandbox is one that was made for it already; "" for none.
+func (l *life) begin(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (worker.Outcome, error) {
+	on, err := l.place(ctx, asked, attempt, sandbox)
 	switch {
-	case exit.Of(err) == exit.Usage: // what was asked for is not to be had, however often it is tried
-		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
-		return outcome, l.end(ctx, attempt.Number, outcome)
-	case err != nil:
-		return worker.Outcome{}, err
-	case sandbox == "": // asked to stop before there was one
-		cause := context.Cause(stop)
+	case err == nil && on.sandbox == "": // asked to stop before there was one
+		cause := asked.cause()
 		outcome := worker.Outcome{State: run.Stopped, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep,
 			Err: exit.Errorf(exit.Of(cause), "%w, before there was a machine", cause)}
 		return outcome, l.end(ctx, attempt.Number, outcome)
+	case err == nil:
+		if attempt.Sandbox, err = l.record(ctx, attempt, on); err == nil {
+			return l.watch(ctx, asked, attempt)
+		}
+	case exit.Of(err) == exit.Usage && on.sandbox == "": // what was asked for is not to be had, however often it is tried
+		outcome := worker.Outcome{State: run.Interrupted, Attempt: attempt.Number, Step: attempt.Claim.ResumedStep, Err: err}
+		return outcome, l.end(ctx, attempt.Number, outcome)
 	}
-	return l.placed(ctx, stop, attempt, sandbox, gpu)
+	return worker.Outcome{}, l.giveUp(ctx, on.sandbox, err)
 }
 
-func (l *life) placed(ctx, stop context.Context, attempt run.Attempt, sandbox, gpu string) (worker.Outcome, error) {
-	attempt.Sandbox = &run.Sandbox{SandboxID: sandbox, AppID: l.backend.app, GPU: gpu, Time: time.Now().UTC()}
-	err := l.persist(ctx, "record the Sandbox", func() error {
-		err := l.run.WriteSandbox(attempt.Number, *attempt.Sandbox)
+// record says on the volume where an attempt lives.
+func (l *life) record(ctx context.Context, attempt run.Attempt, on machine) (*run.Sandbox, error) {
+	record := &run.Sandbox{SandboxID: on.sandbox, AppID: l.backend.app, GPU: on.gpu, Time: on.since.UTC()}
+	return record, l.persist(ctx, "record the Sandbox", func() error {
+		err := l.run.WriteSandbox(attempt.Number, *record)
 		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
 			return nil
 		}
 		return err
 	})
-	if err != nil {
-		return worker.Outcome{}, err
+}
+
+// giveUp ends a Sandbox, if there is one, that nobody would see to: a supervisor that leaves for an error has no successor.
+// Where it does have one, or where nothing can be asked of Modal, the Sandbox stays.
+func (l *life) giveUp(ctx context.Context, sandbox string, err error) error {
+	if sandbox == "" || errors.Is(err, errHandOver) || errors.Is(err, errNoCall) || exit.Of(err) == exit.Credentials {
+		return err
 	}
-	return l.watch(ctx, stop, attempt)
+	if endErr := l.terminate(ctx, sandbox); endErr != nil {
+		return errors.Join(err, endErr)
+	}
+	return err
 }
 
 const (
@@ -195,55 +227,61 @@ const (
 )
 
 // watch sees an attempt to its end.
-func (l *life) watch(ctx, stop context.Context, attempt run.Attempt) (worker.Outcome, error) {
+func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	id := attempt.Sandbox.SandboxID
 	type answer struct {
 		result *pb.GenericResult
 		err    error
 	}
-	// What was asked for is still to be seen to when ctx, which asks for the end at once, is over.
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := make(chan answer, 1)
 	go func() {
-		result, err := l.untilEnd(life, id)
+		result, err := l.untilEnd(ctx, id)
 		over <- answer{result, err}
 	}()
+	// Asking may take as long as it wants: what is written to the stdin of a Sandbox may wait there.
+	refused := make(chan error, 2)
+	ask := func(now bool) {
+		line := StopLine
+		if exit.Of(asked.cause()) == exit.TimeLimit {
+			line = LimitLine
+		}
+		go func() {
+			refused <- l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, line, now) })
+		}()
+	}
 	var terminate <-chan time.Time
-	asked, now := stop.Done(), ctx.Done()
+	stop, now := asked.stop.Done(), asked.now.Done()
 	for {
 		select {
 		case a := <-over:
 			if a.err != nil {
 				return worker.Outcome{}, a.err
 			}
-			return l.ended(life, stop, attempt, a.result)
-		case <-asked:
-			asked = nil
+			return l.ended(ctx, asked, attempt, a.result, false)
+		case <-stop:
+			stop = nil
 			l.say("asking attempt %d to stop", attempt.Number)
-			terminate = time.After(time.Duration(l.run.Spec.Options.StopGrace) + untilTerminated)
-			if err := l.ask(life, id, false); err != nil {
-				return worker.Outcome{}, err
-			}
+			terminate = time.After(orderly(l.run))
+			ask(false)
 		case <-now:
 			now = nil
 			terminate = time.After(nowGrace)
-			if err := l.ask(life, id, true); err != nil {
+			ask(true)
+		case err := <-refused:
+			if err != nil {
 				return worker.Outcome{}, err
 			}
 		case <-terminate:
 			l.say("attempt %d did not leave in time: its Sandbox is terminated", attempt.Number)
-			if err := l.persist(life, "terminate a Sandbox", func() error { return l.backend.client.terminate(life, id) }); err != nil {
+			if err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, id) }); err != nil {
 				return worker.Outcome{}, err
 			}
 		case <-l.handOver:
 			return worker.Outcome{}, errHandOver
 		}
 	}
-}
-
-func (l *life) ask(ctx context.Context, id string, now bool) error {
-	return l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, now) })
 }
 
 // untilEnd waits until Modal says that a Sandbox has ended: that it cannot be reached says nothing. nil: Modal does not
@@ -264,9 +302,9 @@ func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResul
 	return nil, context.Cause(ctx)
 }
 
-// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says.
-func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.GenericResult) (worker.Outcome, error) {
-	ctx = context.WithoutCancel(ctx)
+// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says. former says that it
+// had before a person had the run go on.
+func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *pb.GenericResult, former bool) (worker.Outcome, error) {
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -281,9 +319,7 @@ func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	if attempt.Sandbox != nil {
-		outcome.Lived = time.Since(attempt.Sandbox.Time)
-	}
+	outcome.Lived = l.run.Lived(attempt)
 	outcome.Step, outcome.Progressed = max(outcome.Step, saved), saved > attempt.Claim.ResumedStep
 	final, err := l.run.Result()
 	switch {
@@ -298,21 +334,34 @@ func (l *life) ended(ctx, stop context.Context, attempt run.Attempt, result *pb.
 	case attempt.End != nil:
 		outcome.State, outcome.Step = attempt.End.State, attempt.End.Step
 		if outcome.State != run.Succeeded {
-			outcome.Err = exit.Errorf(attempt.End.Code, "%s", attempt.End.Cause)
+			outcome.Err = exit.Errorf(attempt.End.Code, "%s", attempt.End.Cause).Hint("%s", l.nextOf(attempt.End))
 			return outcome, nil
 		}
 		// Its result is in its final checkpoint, from which the next attempt takes it.
 		outcome.State, outcome.Err = run.Interrupted, exit.Errorf(exit.Interrupted, "killed before it had written its result")
 		return outcome, nil
 	}
-	outcome.State, outcome.Err = l.judge(context.Cause(stop), result)
+	outcome.State, outcome.Err = l.judge(asked.cause(), result, former)
 	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
-	return outcome, l.end(ctx, attempt.Number, outcome)
+	return outcome, l.endAt(ctx, attempt.Number, outcome, l.over(ctx, attempt))
 }
+
+// over is when the Sandbox of an attempt ended, which may have been long before anybody looked; zero where Modal does not
+// say.
+func (l *life) over(ctx context.Context, attempt run.Attempt) time.Time {
+	if attempt.Sandbox == nil {
+		return time.Time{}
+	}
+	return timeOf(l.task(ctx, attempt.Sandbox.SandboxID).GetFinishedAt())
+}
+
+// Full is what a worker or a supervisor exits with that finds the volume full. It is not exit.Usage, since a program of Go's
+// that crashes exits with the same number.
+const Full exit.Code = 73
 
 // judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
 // is believed of its exit code: a Sandbox that was killed has any.
-func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
+func (l *life) judge(asked error, result *pb.GenericResult, former bool) (run.State, error) {
 	if asked != nil {
 		return run.Stopped, exit.Errorf(exit.Of(asked), "%w; it was ended before it had left by itself", asked)
 	}
@@ -325,14 +374,26 @@ func (l *life) judge(asked error, result *pb.GenericResult) (run.State, error) {
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", status, because(result))
 	case code == exit.TrainFailed || code == exit.Plugin:
 		return run.Failed, exit.Errorf(code, "the experiment failed; what it said is in the log")
-	case code == exit.Usage:
-		return run.Interrupted, exit.Errorf(code, "the outputs could not be written: the volume may be full").
+	case code == Full && former: // and room was made since
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "the outputs could not be written: the volume was full")
+	case code == Full:
+		return run.Interrupted, exit.Errorf(exit.Usage, "the outputs could not be written: the volume may be full").
 			Hint("Make room on volume %s, and go on: mtt-host resume %s", l.backend.volume.name, l.run.ID)
 	case code == exit.Mismatch:
 		return run.Interrupted, l.backend.tampered(l.run)
 	default:
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", status, code, because(result))
 	}
+}
+
+// nextOf is what a person can do about how an attempt has ended by its own word, which has no room for that.
+func (l *life) nextOf(end *run.End) string {
+	for _, known := range []error{l.run.TimeUp(), CostUp(l.run)} {
+		if strings.HasPrefix(end.Cause, known.Error()) {
+			return exit.NextOf(known)
+		}
+	}
+	return ""
 }
 
 func because(result *pb.GenericResult) string {
@@ -358,12 +419,16 @@ func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, err
 
 // end records how an attempt ended that could not do so itself.
 func (l *life) end(ctx context.Context, n int, outcome worker.Outcome) error {
+	return l.endAt(ctx, n, outcome, time.Time{})
+}
+
+func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over time.Time) error {
 	cause := "finished"
 	if outcome.Err != nil {
 		cause = outcome.Err.Error()
 	}
 	return l.persist(ctx, "record an attempt's end", func() error {
-		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived)})
+		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived), Over: over})
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}

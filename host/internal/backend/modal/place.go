@@ -3,10 +3,13 @@ package modal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -22,41 +25,99 @@ const (
 	lastRefused  = time.Minute
 )
 
+// machine is what an attempt lives on.
+type machine struct {
+	sandbox string // id; "" for none
+	gpu     string
+	since   time.Time // when it was known not to have begun
+}
+
 // place finds a machine for an attempt: the first GPU of the run's list that is to be had, and the list anew until one is.
-// "": it was asked to stop meanwhile.
-func (l *life) place(ctx, stop context.Context, attempt run.Attempt) (sandbox, gpu string, err error) {
+// It begins with the Sandbox that was made already, "" for none. Without an error, no Sandbox says that it was asked to stop
+// meanwhile; with one, the Sandbox may be there still.
+func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (machine, error) {
 	gpus := l.run.Spec.Options.Modal.GPU
 	if len(gpus) == 0 {
 		gpus = []string{""}
 	}
-	for pause := firstRefused; ; pause = min(2*pause, lastRefused) {
-		for _, gpu := range gpus {
-			sandbox, err := l.create(ctx, attempt, gpu)
-			if isCode(err, codes.ResourceExhausted) {
-				if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" now: "+err.Error()); err != nil {
-					return "", "", err
-				}
-				continue
-			}
-			if err != nil {
-				return "", "", err
-			}
-			began, err := l.began(ctx, stop, attempt, sandbox, gpu, len(gpus) > 1)
-			if began || err != nil {
-				return sandbox, gpu, err
-			}
-			if stop.Err() != nil {
-				return "", "", nil
-			}
-		}
-		select {
-		case <-time.After(pause):
-		case <-stop.Done():
-			return "", "", nil
-		case <-l.handOver:
-			return "", "", errHandOver
+	on, next := machine{sandbox: sandbox}, 0
+	if sandbox != "" {
+		task := l.task(ctx, sandbox)
+		next = max(0, slices.IndexFunc(gpus, func(gpu string) bool { return isGPU(task.GetGpuConfig(), gpu) }))
+		if on.since = timeOf(task.GetStartedAt()); on.since.IsZero() {
+			on.since = attempt.Claim.Time
 		}
 	}
+	for pause := firstRefused; ; pause = min(2*pause, lastRefused) {
+		for ; next < len(gpus); next++ {
+			on.gpu = gpus[next]
+			if on.sandbox == "" {
+				if asked.cause() != nil {
+					return machine{}, nil
+				}
+				var err error
+				on.since = time.Now()
+				on.sandbox, err = l.create(ctx, attempt, on.gpu)
+				if isCode(err, codes.ResourceExhausted, codes.AlreadyExists) {
+					if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" now: "+err.Error()); err != nil {
+						return machine{}, err
+					}
+					on.sandbox = ""
+					continue
+				}
+				if err != nil {
+					return on, err
+				}
+			}
+			began, err := l.began(ctx, asked, attempt, &on, len(gpus) > 1)
+			if began || err != nil {
+				return on, err
+			}
+			on.sandbox = ""
+			if asked.cause() != nil {
+				return machine{}, nil
+			}
+		}
+		next = 0
+		select {
+		case <-time.After(pause):
+		case <-asked.stop.Done():
+			return machine{}, nil
+		case <-l.handOver:
+			return machine{}, errHandOver
+		}
+	}
+}
+
+func isGPU(config *pb.GPUConfig, gpu string) bool {
+	want, err := gpuConfig(gpu)
+	return err == nil && want.GetGpuType() == config.GetGpuType() && want.GetCount() == config.GetCount()
+}
+
+// timeOf is a time of Modal's; zero for none.
+func timeOf(seconds float64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(seconds*1e9)).UTC()
+}
+
+// task is what Modal says of the machine of a Sandbox of the run, which may have ended; nil where it says nothing.
+func (l *life) task(ctx context.Context, sandbox string) (task *pb.TaskInfo) {
+	var sandboxes []*pb.SandboxInfo
+	err := l.persist(ctx, "look at a Sandbox", func() (err error) {
+		sandboxes, err = l.backend.client.list(ctx, l.backend.environment, l.backend.app, l.run.ID)
+		return err
+	})
+	if err != nil {
+		l.say("cannot look at Sandbox %s: %v", sandbox, err)
+	}
+	for _, info := range sandboxes {
+		if info.GetId() == sandbox {
+			task = info.GetTaskInfo()
+		}
+	}
+	return task
 }
 
 func orCPU(gpu string) string {
@@ -68,19 +129,21 @@ func orCPU(gpu string) string {
 
 // create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
 // have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
-// judged already: nobody would see to what it does, so it is ended.
+// judged already: nobody would see to what it does, so it is ended. codes.ResourceExhausted, codes.AlreadyExists: none can
+// be made now.
 func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
+	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-orderly(l.run)) // so that Modal's own never comes before it has saved
 	d := definition{
 		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB, capped: modal.MaxCost > 0,
-		limit:   min(time.Duration(modal.AttemptLimit)+time.Duration(l.run.Spec.Options.StopGrace)+untilTerminated, run.SandboxLimit).Round(time.Second),
+		limit:   (limit + orderly(l.run)).Round(time.Second),
 		secrets: l.secrets,
 		volumes: append([]volumeMount{{id: modal.VolumeID, path: MountPath}}, l.mounts...),
-		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", modal.AttemptLimit.String()),
+		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", limit.String()),
 	}
 	lost := false // an answer may have been
 	err = l.persist(ctx, "make a Sandbox", func() error {
-		for {
+		for again := 0; ; again++ {
 			var tried int
 			id, tried, err = l.backend.client.create(ctx, l.backend.app, d)
 			lost = lost || tried > 0
@@ -88,7 +151,7 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), failureOf(err).text).
 					Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
 			}
-			if !isCode(err, codes.AlreadyExists) {
+			if !isCode(err, codes.AlreadyExists) || again == nameTries {
 				return err
 			}
 			id, err = l.backend.worker(ctx, l.run.ID)
@@ -105,10 +168,13 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 	})
 	if err == nil {
 		// For people who look at Modal's own lists; nothing depends on it.
-		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_attempt": fmt.Sprint(attempt.Number)})
+		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_attempt": fmt.Sprint(attempt.Number)})
 	}
 	return id, err
 }
+
+// nameTries is how often a name that is taken is tried again at once: one that ends has it for a moment longer.
+const nameTries = 3
 
 // find returns the Sandbox of the run's worker that lives; "" for none.
 func (l *life) find(ctx context.Context) (id string, err error) {
@@ -120,13 +186,13 @@ func (l *life) find(ctx context.Context) (id string, err error) {
 }
 
 // began waits until a Sandbox has a machine. If it is not to be waited for any longer, it is terminated.
-func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gpu string, others bool) (bool, error) {
+func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *machine, others bool) (bool, error) {
 	since := time.Now()
 	said := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		var began bool
+		looked, began := time.Now(), false
 		err := l.persist(ctx, "look for a machine", func() (err error) {
-			began, err = l.backend.client.started(ctx, sandbox)
+			began, err = l.backend.client.started(ctx, on.sandbox)
 			return err
 		})
 		if isCode(err, codes.NotFound) {
@@ -135,19 +201,20 @@ func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gp
 		if began || err != nil {
 			return began, err
 		}
+		on.since = looked
 		queued := time.Since(since)
 		if queued >= queuedFor && !said {
 			said = true
-			if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(gpu)+" free: the Sandbox is in its queue"); err != nil {
+			if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" free: the Sandbox is in its queue"); err != nil {
 				return false, err
 			}
 		}
-		if others && queued >= patience || stop.Err() != nil {
-			return false, l.terminate(ctx, sandbox)
+		if others && queued >= patience || asked.cause() != nil {
+			return false, l.terminate(ctx, on.sandbox)
 		}
 		select {
 		case <-time.After(wait):
-		case <-stop.Done():
+		case <-asked.stop.Done():
 		case <-l.handOver:
 			return false, errHandOver
 		}
@@ -156,7 +223,6 @@ func (l *life) began(ctx, stop context.Context, attempt run.Attempt, sandbox, gp
 
 // terminate ends a Sandbox, and waits until it has: its name must be free.
 func (l *life) terminate(ctx context.Context, sandbox string) error {
-	ctx = context.WithoutCancel(ctx)
 	err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, sandbox) })
 	if err != nil {
 		return err

@@ -139,6 +139,9 @@ func (c *Client) write(ctx context.Context, id string, n uint32, line string) er
 	return err
 }
 
+// runTag is the tag with the run that a Sandbox is of.
+const runTag = "mtt_run"
+
 // tag labels a Sandbox for those who look at Modal's dashboard or list Sandboxes.
 func (c *Client) tag(ctx context.Context, environment, id string, tags map[string]string) error {
 	var labels []*pb.SandboxTag
@@ -153,12 +156,22 @@ func (c *Client) tag(ctx context.Context, environment, id string, tags map[strin
 }
 
 // alive returns the Sandboxes of an app that have not ended, the newest first. An app that is not there any more has none.
-func (c *Client) alive(ctx context.Context, environment, app string) (sandboxes []*pb.SandboxInfo, err error) {
-	before := 0.0
+func (c *Client) alive(ctx context.Context, environment, app string) ([]*pb.SandboxInfo, error) {
+	return c.sandboxes(ctx, pb.SandboxListRequest_builder{AppId: app, EnvironmentName: environment}.Build())
+}
+
+// list returns the Sandboxes that were tagged as a run's, also those that have ended, the newest first.
+func (c *Client) list(ctx context.Context, environment, app, run string) ([]*pb.SandboxInfo, error) {
+	return c.sandboxes(ctx, pb.SandboxListRequest_builder{AppId: app, EnvironmentName: environment, IncludeFinished: true, Tags: []*pb.SandboxTag{
+		pb.SandboxTag_builder{TagName: runTag, TagValue: run}.Build(),
+	}}.Build())
+}
+
+func (c *Client) sandboxes(ctx context.Context, request *pb.SandboxListRequest) (sandboxes []*pb.SandboxInfo, err error) {
 	for {
 		var page []*pb.SandboxInfo
 		_, err := c.do(ctx, "SandboxList", func(ctx context.Context, raw pb.ModalClientClient) error {
-			answer, err := raw.SandboxList(ctx, pb.SandboxListRequest_builder{AppId: app, EnvironmentName: environment, BeforeTimestamp: before}.Build())
+			answer, err := raw.SandboxList(ctx, request)
 			page = answer.GetSandboxes()
 			return err
 		})
@@ -169,7 +182,7 @@ func (c *Client) alive(ctx context.Context, environment, app string) (sandboxes 
 			return sandboxes, err
 		}
 		sandboxes = append(sandboxes, page...)
-		before = page[len(page)-1].GetCreatedAt()
+		request.SetBeforeTimestamp(page[len(page)-1].GetCreatedAt())
 	}
 }
 

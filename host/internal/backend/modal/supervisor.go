@@ -113,6 +113,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	if err := l.superseded(); err != nil {
 		return err
 	}
+	l.succeeds = claim.Spec == nil
 	l.introduce(ctx)
 	if err := l.depose(ctx, supervisors); err != nil {
 		return err
@@ -150,7 +151,7 @@ func (l *life) introduce(ctx context.Context) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		l.say("%v", err)
 	}
-	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{"mtt_run": l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
+	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
 }
 
 // leaving is how long an earlier supervisor has to leave by itself, which one that hands over is about to.
@@ -240,7 +241,13 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 		return fmt.Errorf("%w: %w", errSuperseded, err)
 	}
 	if err == nil {
-		err = l.persist(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next, d) })
+		err = l.persist(ctx, "start a successor", func() error {
+			err := l.backend.startSupervisor(ctx, l.run, next, d)
+			if isCode(err, codes.ResourceExhausted) { // for now: there is half an hour left to try in
+				err = exit.Errorf(exit.Unavailable, "Modal has no machine for it: %w", err)
+			}
+			return err
+		})
 	}
 	if err == nil {
 		err = l.persist(ctx, "record the successor", func() error {

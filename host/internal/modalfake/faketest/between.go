@@ -25,6 +25,7 @@ type Between struct {
 
 	mu      sync.Mutex
 	refused []string
+	with    codes.Code
 }
 
 // Between starts one until the test ends. It refuses nothing yet.
@@ -42,8 +43,8 @@ func (f *Fake) Between(t testing.TB) *Between {
 	b := &Between{URL: "http://" + listener.Addr().String()}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, from grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(from)
-		if b.refuses(path.Base(method)) {
-			return status.Errorf(codes.Unimplemented, "there is no %s", path.Base(method))
+		if code := b.refuses(path.Base(method)); code != codes.OK {
+			return status.Errorf(code, "there is no %s", path.Base(method))
 		}
 		return handOn(from, behind, method)
 	}))
@@ -56,16 +57,23 @@ func (f *Fake) Between(t testing.TB) *Between {
 }
 
 // Refuse has these calls answered UNIMPLEMENTED from now on, and all others handed on.
-func (b *Between) Refuse(calls ...string) {
+func (b *Between) Refuse(calls ...string) { b.RefuseWith(codes.Unimplemented, calls...) }
+
+// RefuseWith is Refuse with another code than UNIMPLEMENTED.
+func (b *Between) RefuseWith(code codes.Code, calls ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refused = calls
+	b.refused, b.with = calls, code
 }
 
-func (b *Between) refuses(call string) bool {
+// refuses returns the code with which a call is refused; codes.OK for one that is not.
+func (b *Between) refuses(call string) codes.Code {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Contains(b.refused, call)
+	if slices.Contains(b.refused, call) {
+		return b.with
+	}
+	return codes.OK
 }
 
 // handOn makes the call that comes in: one request, any number of answers. An empty message keeps what it does not know,
