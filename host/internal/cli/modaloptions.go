@@ -63,7 +63,6 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	if options.Modal == nil {
 		fresh := run.DefaultModal()
 		fresh.Volume = o.flags.Lookup("volume").Value.String()
-		fresh.Environment = o.flags.Lookup("modal-env").Value.String()
 		host, err := on.host()
 		if err != nil {
 			return err
@@ -72,7 +71,8 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		opened, err := on.on()
 		switch {
 		case err == nil:
-			fresh.VolumeID = opened.(*modal.Backend).VolumeID()
+			elsewhere := opened.(*modal.Backend)
+			fresh.VolumeID, fresh.Environment = elsewhere.VolumeID(), elsewhere.Environment()
 		case exit.Of(err) != exit.NotFound: // in a dry run, the volume need not be there
 			return err
 		}

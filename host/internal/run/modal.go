@@ -4,7 +4,7 @@ import "time"
 
 // Modal is where and on what a run is lived on Modal.
 type Modal struct {
-	Environment string `json:"environment,omitempty"` // "": the account's own
+	Environment string `json:"environment,omitempty"` // as it was found when the run was made; "": the account's own
 	Volume      string `json:"volume"`                // that the run is on
 	// VolumeID is that volume's: another one of the same name, which has none of the run's checkpoints, will not do.
 	VolumeID  string   `json:"volume_id"`

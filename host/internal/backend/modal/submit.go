@@ -26,6 +26,10 @@ type Upload struct {
 	Size   int64  // in bytes; 0 if it is not here
 }
 
+// Environment is the one of Modal's that all of it is in: the one that was asked for, or that MODAL_ENVIRONMENT or the
+// profile names; "" for the account's own.
+func (b *Backend) Environment() string { return b.environment }
+
 // Missing returns those executables that the volume does not have, whole.
 func (b *Backend) Missing(ctx context.Context, uploads []Upload) (missing []Upload, err error) {
 	for _, upload := range uploads {
@@ -115,7 +119,7 @@ func (b *Backend) forget() {
 }
 
 // supervisor is the Sandbox of supervisor n. It has no GPU, no region and no cloud of its own choice, so that Modal does
-// not preempt it.
+// not preempt it. Its environment is ours, by its name: in a Sandbox there is neither a profile nor a variable to say so.
 func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition, error) {
 	modal := r.Spec.Options.Modal
 	var image, secret string
@@ -136,7 +140,7 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
 		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
-			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
+			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", b.environment),
 	}, nil
 }
 
