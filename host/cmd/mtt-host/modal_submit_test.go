@@ -48,7 +48,8 @@ func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
 		words []string
 		args  []string
 	}{
-		{[]string{"built for go, and not for cuda", "--device go"}, []string{pluginPath("train"), "--gpu", "H100"}},
+		{[]string{`not built for device "cuda", only for go`, "--device go"}, []string{pluginPath("train"), "--gpu", "H100"}},
+		{[]string{`does not name device "cuda"`, "--device go"}, []string{walk, "--gpu", "H100"}},
 		{[]string{"script", "--binary"}, []string{script}},
 		{[]string{"C library", "--image"}, []string{pluginPath("train-xla"), "--image", "python:3.13-alpine"}},
 		{[]string{"--gpu H1 00"}, []string{walk, "--gpu", "H1 00"}},
@@ -65,6 +66,26 @@ func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
 	m.expect(2, []string{"for runs on Modal", "-b modal"}, "run", walk, "--gpu", "H100")
 	m.env = append(m.env, "MTT_BACKEND=modal")
 	m.nothing()
+}
+
+// What is there of a run says what it can go on with: its plugin need not be on this machine.
+func TestARunGoesOnOnlyWithWhatItsPluginCanUse(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(3, nil, "run", pluginPath("faulty"), "--name", "pure", "--env-var", "FAULTY=error")
+	m.expect(0, nil, "run", pluginPath("train-xla"), "--name", "cgo", "-d", "--device", "go", "-S", "steps=1000000")
+	m.is("cgo", "RUNNING")
+	m.expect(0, nil, "stop", "cgo", "--now")
+	there := m.elsewhere()
+	there.expect(2, []string{`does not name device "cuda"`, "--device go"}, "resume", "pure", "--gpu", "H100")
+	there.expect(2, []string{"needs the GNU C library", "alpine has musl"}, "resume", "cgo", "--image", "python:3.13-alpine")
+	there.expect(2, []string{"needs the GNU C library"}, "resume", "cgo", "--plugin", pluginPath("train-xla"), "--image", "python:3.13-alpine")
+	for run, want := range map[string]int{"pure": 1, "cgo": 1} {
+		if workers, supervisors := m.sandboxes(run); len(workers) != want || len(supervisors) != want {
+			t.Errorf("%s has had %d workers and %d supervisors, want %d", run, len(workers), len(supervisors), want)
+		}
+	}
+	m.expect(0, nil, "resume", "pure", "--gpu", "H100", "--device", "go", "--env-var", "FAULTY=none")
 }
 
 func TestABinaryBuiltElsewhereIsTheOneThatRuns(t *testing.T) {

@@ -55,7 +55,7 @@ func (p place) buildOnModal(ctx context.Context, view *view, name string, secret
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	code := run.Plugin{SHA256: built.SHA256, Path: source.Path}
+	code := run.Plugin{SHA256: built.SHA256, Path: source.Path, Needs: built.Needs}
 	code.Commit, code.Diff = launch.SourceState(ctx, source.Path)
 	return code, description, nil
 }
@@ -113,12 +113,16 @@ func buildHere(ctx context.Context, dir, archive, within string) (*modal.Built, 
 	if err != nil {
 		return nil, err
 	}
+	needs, err := plugin.Inspect(executable.Path)
+	if err != nil {
+		return nil, err
+	}
 	description, err := plugin.Describe(ctx, executable, nil, time.Minute)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(description)
-	return &modal.Built{Schema: modal.BuiltSchema, SHA256: executable.SHA256, Description: raw}, err
+	return &modal.Built{Schema: modal.BuiltSchema, SHA256: executable.SHA256, Needs: needs, Description: raw}, err
 }
 
 // keepExecutable copies an executable to the volume, where it appears whole.

@@ -97,6 +97,9 @@ func goOn(ctx context.Context, there *run.Run, spec *run.Spec, options func(*run
 		if err := options(&adopted.Options); err != nil {
 			return "", err
 		}
+		if err := fitsModal(&adopted); err != nil {
+			return "", err
+		}
 		there.Adopt(&adopted)
 		return fmt.Sprintf("going on with run %s; to start another: --new", there.ID), nil
 	})

@@ -19,6 +19,7 @@ import (
 type Built struct {
 	Schema      string          `json:"schema"` // mtt.build/v1
 	SHA256      string          `json:"sha256"`
+	Needs       run.Needs       `json:"needs"`
 	Description json.RawMessage `json:"description"`
 }
 
