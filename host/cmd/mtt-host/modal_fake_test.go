@@ -176,6 +176,8 @@ type sandbox struct {
 	Status     string    `json:"status"`
 	ExitCode   int       `json:"exit_code"`
 	Definition []byte    `json:"definition"`
+
+	Tags map[string]string `json:"tags"`
 }
 
 func (s sandbox) alive() bool { return s.Finished.IsZero() }
@@ -187,6 +189,24 @@ func (s sandbox) definition(m *modalBench) *pb.Sandbox {
 		m.Fatal(err)
 	}
 	return definition
+}
+
+// image returns the commands of a Sandbox's image, from the base on.
+func (s sandbox) image(m *modalBench) (commands []string) {
+	m.Helper()
+	for id := s.definition(m).GetImageId(); id != ""; {
+		raw, err := os.ReadFile(filepath.Join(m.fake.State, "images", id+".json"))
+		if err != nil {
+			m.Fatal(err)
+		}
+		layer := decode[struct {
+			Base     string
+			Commands []string
+		}](m.bench, string(raw))
+		commands = slices.Concat(layer.Commands, commands)
+		id = layer.Base
+	}
+	return commands
 }
 
 // argument returns what follows on a flag in the command that a Sandbox runs.

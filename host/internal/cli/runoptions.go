@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,7 @@ func (o *runOptions) apply(options *run.Options) error {
 }
 
 func (o *pluginOptions) apply(options *run.Options) error {
+	options.Env = maps.Clone(options.Env) // that of a run is not to be changed before it is adopted
 	for _, variable := range o.env {
 		name, value, ok := strings.Cut(variable, "=")
 		if !ok || name == "" {
