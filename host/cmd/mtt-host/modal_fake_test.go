@@ -223,6 +223,20 @@ func (s sandbox) argument(m *modalBench, flag string) string {
 // sandboxes lists those of a run, the oldest first: its workers, or its supervisors.
 func (m *modalBench) sandboxes(run string) (workers, supervisors []sandbox) {
 	m.Helper()
+	for _, s := range m.sandboxesNamed("mtt-" + run) {
+		switch {
+		case s.Name == "mtt-"+run:
+			workers = append(workers, s)
+		case strings.HasPrefix(s.Name, "mtt-"+run+".s"):
+			supervisors = append(supervisors, s)
+		}
+	}
+	return workers, supervisors
+}
+
+// sandboxesNamed lists those whose names begin so, the oldest first.
+func (m *modalBench) sandboxesNamed(prefix string) (found []sandbox) {
+	m.Helper()
 	paths, _ := filepath.Glob(filepath.Join(m.fake.State, "sandboxes", "*.json"))
 	for _, path := range paths {
 		raw, err := os.ReadFile(path)
@@ -233,17 +247,12 @@ func (m *modalBench) sandboxes(run string) (workers, supervisors []sandbox) {
 		if err := json.Unmarshal(raw, &s); err != nil {
 			m.Fatalf("%s: %v", path, err)
 		}
-		switch {
-		case s.Name == "mtt-"+run:
-			workers = append(workers, s)
-		case strings.HasPrefix(s.Name, "mtt-"+run+".s"):
-			supervisors = append(supervisors, s)
+		if strings.HasPrefix(s.Name, prefix) {
+			found = append(found, s)
 		}
 	}
-	byAge := func(a, b sandbox) int { return a.Created.Compare(b.Created) }
-	slices.SortFunc(workers, byAge)
-	slices.SortFunc(supervisors, byAge)
-	return workers, supervisors
+	slices.SortFunc(found, func(a, b sandbox) int { return a.Created.Compare(b.Created) })
+	return found
 }
 
 // printed is what each Sandbox has printed to its stdout.

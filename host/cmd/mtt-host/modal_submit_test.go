@@ -2,8 +2,10 @@ package main_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -107,10 +109,48 @@ func TestAPluginIsBuiltOnModal(t *testing.T) {
 	m.fake.Modal(t, "secret", "create", "gobuild", "GOMODCACHE="+goEnv("GOMODCACHE"), "GOCACHE="+goEnv("GOCACHE"), "GOPROXY=off", "GOTOOLCHAIN=local")
 	walk := filepath.Join(root, "plugins", "walk")
 	m.fake.Modal(t, "secret", "create", "nothing", "GOPROXY=off")
+	build := []string{"run", walk, "--build", "--build-secret", "gobuild=GOMODCACHE,GOCACHE,GOPROXY", "-S", "steps=10"}
+	plan := decode[struct {
+		BuiltIn     string `json:"built_in"`
+		Plugin      string `json:"plugin_sha256"`
+		BytesToSend int64  `json:"bytes_to_send"`
+	}](m.bench, m.expect(0, nil, append(build, "--dry-run", "-o", "json")...).stdout)
+	if !strings.HasPrefix(plan.BuiltIn, "golang:1.") || plan.Plugin != "" || plan.BytesToSend < 1<<20 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	m.nothing()
 	m.expect(2, []string{"does not build on Modal", "--build-secret"}, "run", walk, "--build", "--build-secret", "nothing=GOPROXY", "--name", "without")
-	m.expect(0, []string{"of source, to be built in a Sandbox"}, "run", walk, "--build", "--build-secret", "gobuild=GOMODCACHE,GOCACHE,GOPROXY", "--name", "built", "-S", "steps=10")
+	if out, _ := exec.Command("go", "env", "CGO_ENABLED").Output(); string(out) == "1\n" {
+		m.expect(2, []string{"needs the GNU C library", "alpine has musl"}, append(build, "--name", "without", "--image", "python:3.13-alpine")...)
+	}
+	if workers, supervisors := m.sandboxes("without"); len(workers)+len(supervisors) > 0 {
+		t.Error("a run was begun with a plugin that could not be built, or could not start")
+	}
+	before := len(m.sandboxesNamed("build-"))
+	m.fake.Tell(t, "set", "lose-creates=1") // the first is that of the build
+	m.expect(0, []string{"of source, to be built in a Sandbox"}, append(build, "--name", "built")...)
 	if info := m.show("built"); info.State != "SUCCEEDED" {
 		t.Errorf("it is %s", info.State)
+	}
+	if made := len(m.sandboxesNamed("build-")) - before; made != 1 {
+		t.Errorf("%d Sandboxes were made to build it once", made)
+	}
+}
+
+func TestABuildOnModalThatNobodyWaitsForIsEnded(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t, "start-delay=1h")
+	walk, err := filepath.Abs("../../../plugins/walk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := m.start("run", walk, "--build", "--name", "r")
+	m.until("it is being built", func() bool { return len(m.sandboxesNamed("build-")) == 1 })
+	p.signal(syscall.SIGINT)
+	m.check(p.wait(), 130, "interrupted before training had begun")
+	m.until("the Sandbox has ended", func() bool { return !m.sandboxesNamed("build-")[0].alive() })
+	if status := m.sandboxesNamed("build-")[0].Status; status != "TERMINATED" {
+		t.Errorf("the Sandbox has ended with %s", status)
 	}
 }
 

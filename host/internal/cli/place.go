@@ -91,10 +91,12 @@ func (p place) executables(spec *run.Spec) ([]modal.Upload, error) {
 	}
 	var uploads []modal.Upload
 	for _, sum := range []string{spec.Plugin.SHA256, spec.Options.Modal.HostSHA256} {
-		uploads = append(uploads, modal.Upload{SHA256: sum, Path: filepath.Join(bin, sum)})
+		if sum != "" { // as of a plugin that is yet to be built
+			uploads = append(uploads, modal.Upload{SHA256: sum, Path: filepath.Join(bin, sum)})
+		}
 	}
-	if host, err := p.host(); err == nil && host.SHA256 == uploads[1].SHA256 {
-		uploads[1] = host
+	if host, err := p.host(); err == nil && host.SHA256 == spec.Options.Modal.HostSHA256 {
+		uploads[len(uploads)-1] = host
 	}
 	for i, upload := range uploads {
 		if info, err := os.Stat(upload.Path); err == nil {
