@@ -55,14 +55,14 @@ func dryRun(command *cobra.Command, common common, request launch.Request, on pl
 	if on.elsewhere() {
 		info.Outputs = common.volume
 	}
-	registry, err := on.registry(signals.stop, "")
+	runs, err := on.refreshed(signals.stop, "")
 	switch {
 	case exit.Of(err) == exit.NotFound: // there is no volume yet, and so no run
 	case err == nil && build: // a run goes on with its own code, and which that of the build is, nobody knows
 	case err != nil:
 		return err
 	default:
-		there, err := launch.Preview(signals.stop, registry, spec, request)
+		there, err := launch.Preview(signals.stop, runs, spec, request)
 		if err != nil {
 			return err
 		}

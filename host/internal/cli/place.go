@@ -62,13 +62,13 @@ func (p place) close() {
 	}
 }
 
-// registry returns the runs, of which what is read of one, or of all for "", is up to date.
-func (p place) registry(ctx context.Context, id string) (*run.Registry, error) {
+// refreshed returns the backend, in whose registry what is read of a run, or of all for "", is up to date.
+func (p place) refreshed(ctx context.Context, id string) (backend.Backend, error) {
 	on, err := p.on()
 	if err != nil {
 		return nil, err
 	}
-	return on.Registry(), on.Registry().Refresh(ctx, id)
+	return on, on.Registry().Refresh(ctx, id)
 }
 
 // detach has the run lived by a supervisor.
