@@ -64,6 +64,17 @@ func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
 	} {
 		m.expect(2, c.words, append([]string{"run", "--dry-run"}, c.args...)...)
 	}
+	for _, volume := range []string{"", "outputs"} { // the volume is not there yet, and is
+		if volume != "" {
+			m.fake.MustModal(t, "volume", "create", volume, "--version", "2")
+		}
+		m.expect(5, []string{"no volume nothing"}, "run", "--dry-run", walk, "--mount", "nothing:data")
+		m.expect(5, []string{"no Secret nothing with the key KEY"}, "run", "--dry-run", walk, "--secret", "nothing=KEY")
+	}
+	m.fake.MustModal(t, "volume", "delete", "outputs", "--yes")
+	if plan := m.expect(0, nil, "run", "--dry-run", pluginPath("train-xla"), "--image", "example.com/own:1").stdout; !strings.Contains(plan, "it is not known whether the image example.com/own:1 has glibc 2.") {
+		t.Errorf("the plan does not say what is not known:\n%s", plan)
+	}
 	m.env = append(m.env, "MTT_BACKEND=local")
 	m.expect(2, []string{"for runs on Modal", "-b modal"}, "run", walk, "--gpu", "H100")
 	m.env = append(m.env, "MTT_BACKEND=modal")
@@ -82,7 +93,9 @@ func TestARunGoesOnOnlyWithWhatItsPluginCanUse(t *testing.T) {
 	there.expect(2, []string{`does not name device "cuda"`, "--device go"}, "resume", "pure", "--gpu", "H100")
 	there.expect(2, []string{"needs the GNU C library", "alpine has musl"}, "resume", "cgo", "--image", "python:3.13-alpine")
 	there.expect(2, []string{"needs the GNU C library"}, "resume", "cgo", "--plugin", pluginPath("train-xla"), "--image", "python:3.13-alpine")
-	for run, want := range map[string]int{"pure": 1, "cgo": 1} {
+	there.expect(0, []string{"warning: it is not known whether the image example.com/own:1 has glibc 2."}, "resume", "cgo", "--image", "example.com/own:1", "-d")
+	there.expect(0, nil, "stop", "cgo", "--now")
+	for run, want := range map[string]int{"pure": 1, "cgo": 2} {
 		if workers, supervisors := m.sandboxes(run); len(workers) != want || len(supervisors) != want {
 			t.Errorf("%s has had %d workers and %d supervisors, want %d", run, len(workers), len(supervisors), want)
 		}

@@ -30,15 +30,23 @@ type planInfo struct {
 	BuiltIn    string          `json:"built_in,omitempty"`      // image in which it would be built there
 	// BytesToSend is what of the executables is not on the volume yet, and the source that is to be built there.
 	BytesToSend int64 `json:"bytes_to_send"`
+	// Unsure is what could not be looked at.
+	Unsure string `json:"unsure,omitempty"`
 }
 
 // dryRun says what `run` would do. Nothing is sent, and nothing but the plugin's build, in a cache, is written.
-func dryRun(command *cobra.Command, common common, request launch.Request, on place, build bool, options func(*run.Options) error) error {
+func dryRun(command *cobra.Command, common common, request launch.Request, on place, elsewhere *modalOptions, options func(*run.Options) error) error {
 	signals, release := catch(command.Context())
 	defer release()
 	request.Bin, request.Options = on.bin, options
 	var source *plugin.Archive
-	if build = build && on.elsewhere(); build {
+	var buildSecrets []run.Secret
+	build := elsewhere.build && on.elsewhere()
+	if build {
+		var err error
+		if buildSecrets, err = parseSecrets("build-secret", elsewhere.buildSecrets); err != nil {
+			return err
+		}
 		request.Install = func(ctx context.Context, options run.Options) (code run.Plugin, description *plugin.Description, err error) {
 			source, code, description, err = on.planBuild(ctx, request.Plugin, options)
 			return code, description, err
@@ -51,6 +59,7 @@ func dryRun(command *cobra.Command, common common, request launch.Request, on pl
 	info := planInfo{
 		Schema: "mtt.plan/v1", Experiment: spec.Experiment, Backend: common.backend, Outputs: common.outputs,
 		Config: spec.Config, Seed: spec.Seed, Options: spec.Options, Plugin: spec.Plugin.SHA256,
+		Unsure: launch.Unsure(spec),
 	}
 	if on.elsewhere() {
 		info.Outputs = common.volume
@@ -71,6 +80,9 @@ func dryRun(command *cobra.Command, common common, request launch.Request, on pl
 		}
 	}
 	if on.elsewhere() {
+		if err := on.check(signals.stop, spec, buildSecrets); err != nil {
+			return err
+		}
 		if info.BytesToSend, err = on.toSend(signals.stop, spec); err != nil {
 			return err
 		}
@@ -137,6 +149,9 @@ func printPlan(command *cobra.Command, info planInfo) error {
 		}...)
 		for _, layer := range m.Layers {
 			rows = append(rows, []string{"layer", shortened(layer)})
+		}
+		if info.Unsure != "" {
+			rows = append(rows, []string{"warning", info.Unsure})
 		}
 	}
 	if err := printTable(command.OutOrStdout(), rows); err != nil {

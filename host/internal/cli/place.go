@@ -24,6 +24,8 @@ type place struct {
 	// host is the mtt-host that lives runs on Modal.
 	host  func() (modal.Upload, error)
 	modal bool
+	// environment is the one of Modal's that was asked for; "" for none.
+	environment string
 }
 
 // place opens where runs are lived; what is missing on Modal is made as create says. On Modal that takes a while, and is done
@@ -44,10 +46,10 @@ func (c *common) place(ctx context.Context, create modal.Create) (place, error) 
 		return place{}, err
 	}
 	p := place{
-		modal: true,
-		on:    sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
-		bin:   stage,
-		host:  sync.OnceValues(hostForModal),
+		modal: true, environment: c.modalEnv,
+		on:   sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
+		bin:  stage,
+		host: sync.OnceValues(hostForModal),
 	}
 	go p.on()   //nolint:errcheck // whoever needs it gets the error
 	go p.host() //nolint:errcheck
@@ -69,6 +71,19 @@ func (p place) refreshed(ctx context.Context, id string) (backend.Backend, error
 		return nil, err
 	}
 	return on, on.Registry().Refresh(ctx, id)
+}
+
+// check looks whether what a run on Modal asks for is there, also where its volume is not yet.
+func (p place) check(ctx context.Context, spec *run.Spec, others []run.Secret) error {
+	on, err := p.on()
+	switch {
+	case exit.Of(err) == exit.NotFound:
+		return modal.Check(ctx, p.environment, spec, others...)
+	case err != nil:
+		return err
+	default:
+		return on.(*modal.Backend).Check(ctx, spec, others...)
+	}
 }
 
 // detach has the run lived by a supervisor.

@@ -51,7 +51,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 					return err
 				}
 				defer on.close()
-				return dryRun(command, common, request, on, elsewhere.build, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
+				return dryRun(command, common, request, on, &elsewhere, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
 			}
 			return live(command, common, modal.AppAndVolume, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
@@ -169,6 +169,9 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 	switch {
 	case choice.Finished:
 	case detach, on.elsewhere():
+		if unsure := launch.Unsure(choice.Run.Spec); unsure != "" {
+			view.say("warning: " + unsure)
+		}
 		if err := on.detach(signals.stop, view, choice.Run); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,19 +62,34 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 	return err
 }
 
-// Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets. exit.NotFound: it has not.
-func (b *Backend) Check(ctx context.Context, spec *run.Spec) error {
+// Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets; and others that are needed for
+// it. exit.NotFound: it has not.
+func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secret) error {
 	for _, volume := range spec.Options.Mounts {
 		if _, err := b.client.volume(ctx, volume); err != nil {
 			return dataError(spec.RunID, volume, b.final(err))
 		}
 	}
-	for _, secret := range spec.Options.Modal.Secrets {
+	for _, secret := range slices.Concat(spec.Options.Modal.Secrets, others) {
 		if _, err := b.client.secret(ctx, b.environment, secret); err != nil {
 			return b.final(err)
 		}
 	}
 	return nil
+}
+
+// Check is that of Backend, where the volume that the run is to be on is not there yet.
+func Check(ctx context.Context, environment string, spec *run.Spec, others ...run.Secret) error {
+	client, err := Connect(ctx, environment)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	b := &Backend{ctx: ctx, client: client}
+	if _, b.environment, err = client.findApp(ctx, appOf(spec.Options.Modal.Volume), false); err != nil {
+		return b.explain(err)
+	}
+	return b.Check(ctx, spec, others...)
 }
 
 // Detach is that of backend.Backend: it starts a supervisor, which starts the attempts. The run has been created, or
