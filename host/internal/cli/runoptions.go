@@ -115,6 +115,9 @@ func (o *pluginOptions) apply(options *run.Options) error {
 		if !ok || name == "" {
 			return exit.Errorf(exit.Usage, "--env-var %s: want NAME=VALUE", variable)
 		}
+		if strings.HasPrefix(name, "MODAL_TOKEN_") { // the value would be in run.json, for all to read
+			return exit.Errorf(exit.Usage, "--env-var %s: Modal's credentials go to no plugin", name)
+		}
 		if options.Env == nil {
 			options.Env = map[string]string{}
 		}

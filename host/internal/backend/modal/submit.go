@@ -155,10 +155,13 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition
 		name: supervisorName(r.ID, n), image: image, secrets: []string{secret}, cpu: supervisorCores, memory: supervisorMemory, capped: true,
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
-		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
+		command: bootstrap(modal.HostSHA256, superviseCommand, r.ID, "--number", fmt.Sprint(n),
 			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", b.environment),
 	}, nil
 }
+
+// superviseCommand is mtt-host's for what supervises a run on Modal.
+const superviseCommand = "supervise-modal"
 
 // startSupervisor makes the Sandbox of supervisor n, which is claimed, and records it.
 func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d definition) error {
@@ -200,18 +203,39 @@ func (c *Client) ownSecret(ctx context.Context, environment string) (id string, 
 	return id, err
 }
 
-// secret returns the id of a Secret that has the keys.
+// tokenKeys are the names of Modal's own credentials, which no Sandbox has but a supervisor's.
+var tokenKeys = []string{"MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"}
+
+// secret returns the id of a Secret that has the keys, and none of Modal's credentials: a Sandbox gets all keys of it.
 func (c *Client) secret(ctx context.Context, environment string, secret run.Secret) (id string, err error) {
-	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
-		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
-			DeploymentName: secret.Name, EnvironmentName: environment, RequiredKeys: secret.Keys,
-		}.Build())
-		id = answer.GetSecretId()
-		return err
-	})
+	id, err = c.secretWith(ctx, environment, secret.Name, secret.Keys)
 	if isCode(err, codes.NotFound) {
 		return "", exit.Errorf(exit.NotFound, "no Secret %s with the key %s on Modal: %w", secret.Name, strings.Join(secret.Keys, ", "), err).
 			Hint("See which there are: modal secret list")
 	}
+	if err != nil {
+		return "", err
+	}
+	for _, key := range tokenKeys { // no call tells the keys, but each can be asked for
+		switch _, err := c.secretWith(ctx, environment, secret.Name, []string{key}); {
+		case err == nil:
+			return "", exit.Errorf(exit.Usage, "the Secret %s has the key %s, and Modal's credentials go to no Sandbox with a plugin", secret.Name, key).
+				Hint("Name one that has what the plugin needs alone: modal secret create NAME KEY=VALUE")
+		case failureOf(err) == nil:
+			return "", err
+		}
+	}
+	return id, nil
+}
+
+// secretWith returns the id of a Secret, and codes.NotFound if it lacks one of the keys.
+func (c *Client) secretWith(ctx context.Context, environment, name string, keys []string) (id string, err error) {
+	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
+			DeploymentName: name, EnvironmentName: environment, RequiredKeys: keys,
+		}.Build())
+		id = answer.GetSecretId()
+		return err
+	})
 	return id, err
 }
