@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"testing"
 	"time"
 )
+
+// authToken is how every auth token of the fake's begins.
+var authToken = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
 // What stops a command before it has begun is said as what it is.
 func TestErrorsOfModalAreToldApart(t *testing.T) {
@@ -29,6 +33,28 @@ func TestErrorsOfModalAreToldApart(t *testing.T) {
 			t.Errorf("%q has said %v", args, r)
 		}
 	}
+	with()
+	m.fake.MustModal(t, "volume", "create", "echo", "--version", "2")
+	m.expect(0, nil, "volume", "put", "echo", pluginPath("walk"), "/walk")
+	m.fake.Tell(t, "set", "echo-credentials=true", "error-code=PERMISSION_DENIED")
+	for setting, c := range map[string]struct {
+		code int
+		echo string
+		args []string
+	}{
+		"error-rate=1":   {4, "(asked by …, …)", []string{"volume", "ls", "echo"}}, // the first call, for an auth token
+		"drop-streams=1": {4, "(asked by …, …)", []string{"volume", "ls", "echo"}},
+		"delay=0s":       {5, "(asked by …, …, …)", []string{"run", "--dry-run", pluginPath("walk"), "--secret", "nothing=KEY"}},
+	} {
+		m.fake.Tell(t, "set", setting)
+		r := m.run(c.args...)
+		m.check(r, c.code, c.echo)
+		if strings.Contains(r.stderr, secret) || strings.Contains(r.stderr, m.fake.Variable(t, "MODAL_TOKEN_ID")) || strings.Contains(r.stderr, authToken) {
+			t.Errorf("with %s, the credentials are repeated: %s", setting, r.stderr)
+		}
+		m.fake.Tell(t, "set", "error-rate=0", "drop-streams=0")
+	}
+	m.fake.Tell(t, "set", "echo-credentials=false", "error-code=UNAVAILABLE")
 	with("MODAL_TOKEN_ID=", "MODAL_TOKEN_SECRET=")
 	m.expect(4, []string{"modal token new"}, "ls")
 
@@ -328,43 +354,47 @@ func TestNoTokenIsAnywhere(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
 	secret, id := m.fake.Variable(t, "MODAL_TOKEN_SECRET"), m.fake.Variable(t, "MODAL_TOKEN_ID")
-	var commands []string
-	looked := make(chan struct{})
-	done := make(chan struct{})
-	go func() { // the process list, as often as can be
-		defer close(looked)
-		for {
-			paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-			for _, path := range paths {
-				if raw, err := os.ReadFile(path); err == nil && (bytes.Contains(raw, []byte(secret)) || bytes.Contains(raw, []byte(id))) {
-					commands = append(commands, string(raw))
-				}
-			}
-			select {
-			case <-done:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}()
-	m.expect(0, nil, "run", pluginPath("faulty"), "--name", "r", "--env-var", "FAULTY=environment", "--gpu", "H100", "--device", "go")
-	m.expect(3, nil, "run", pluginPath("faulty"), "--name", "s", "--env-var", "FAULTY=error")
-	said := m.report("r") + m.report("s")
-	close(done)
-	<-looked
-	if len(commands) > 0 {
-		t.Errorf("the process list has a token: %q", commands)
+	tokens := []string{secret, id, authToken}
+	hasToken := func(text string) bool {
+		return slices.ContainsFunc(tokens, func(token string) bool { return strings.Contains(text, token) })
 	}
-	if strings.Contains(said, secret) || strings.Contains(said, id) {
+	seen := m.watchProcesses()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.fake.MustModal(t, "secret", "create", "nothing", "GOPROXY=off")
+	said := fmt.Sprint(
+		m.expect(0, nil, "run", pluginPath("faulty"), "--name", "r", "--env-var", "FAULTY=environment", "--gpu", "H100", "--device", "go"),
+		m.expect(3, nil, "run", pluginPath("faulty"), "--name", "s", "--env-var", "FAULTY=error"),
+		m.expect(2, nil, "run", filepath.Join(root, "plugins", "walk"), "--build", "--build-secret", "nothing=GOPROXY"),
+		m.report("r"), m.report("s"))
+	_, ofR := m.sandboxes("r")
+	_, ofS := m.sandboxes("s")
+	supervised := false
+	for _, p := range seen() {
+		supervisor := slices.ContainsFunc(slices.Concat(ofR, ofS), func(s sandbox) bool { return strings.Contains(p.environment, s.ID) }) // in its HOME
+		supervised = supervised || supervisor && hasToken(p.environment)
+		if hasToken(p.command) {
+			t.Errorf("the process list has a token: %q", p.command)
+		}
+		if hasToken(p.environment) && !supervisor {
+			t.Errorf("a process of a Sandbox has a token in its environment: %q", p.command)
+		}
+	}
+	if !supervised {
+		t.Error("no supervisor was seen, with what it knows Modal by")
+	}
+	if hasToken(said) {
 		t.Error("a token was printed")
 	}
 	here := t.TempDir()
-	m.expect(0, nil, "volume", "get", "outputs", "runs", here)
-	m.expect(0, nil, "volume", "get", "outputs", "files", here)
-	m.expect(0, nil, "volume", "get", "outputs", "checkpoints", here)
+	for _, dir := range []string{"runs", "files", "checkpoints", "bin", "src"} {
+		m.expect(0, nil, "volume", "get", "outputs", dir, here)
+	}
 	found := false
 	for path, content := range m.files(here) {
-		if strings.Contains(content, secret) || strings.Contains(content, id) {
+		if hasToken(content) {
 			t.Errorf("%s on the volume has a token", path)
 		}
 		if strings.HasSuffix(path, "environment.txt") {
@@ -379,11 +409,98 @@ func TestNoTokenIsAnywhere(t *testing.T) {
 	}
 	workers, supervisors := m.sandboxes("r")
 	for _, worker := range workers {
-		if given := worker.definition(m).GetSecretIds(); len(given) > 0 {
+		definition := worker.definition(m)
+		if given := definition.GetSecretIds(); len(given) > 0 {
 			t.Errorf("the worker's Sandbox was given Secrets %v", given)
+		}
+		if hasToken(fmt.Sprint(definition.GetEntrypointArgs(), worker.image(m))) {
+			t.Errorf("the worker's Sandbox has a token: %q, %q", definition.GetEntrypointArgs(), worker.image(m))
 		}
 	}
 	if len(supervisors) == 0 || len(supervisors[0].definition(m).GetSecretIds()) != 1 {
 		t.Errorf("the supervisor's Sandbox was given no Secret: %+v", supervisors)
 	}
+}
+
+// ofProcess is what the system tells of one.
+type ofProcess struct{ command, environment string }
+
+// watchProcesses looks at the processes of this machine, as often as can be, until seen is called: all command lines, and
+// the environments of what lives in the fake's Sandboxes.
+func (m *modalBench) watchProcesses() (seen func() []ofProcess) {
+	m.Helper()
+	done, looked := make(chan struct{}), make(chan struct{})
+	found := map[ofProcess]bool{}
+	home := []byte("HOME=" + m.fake.State)
+	go func() {
+		defer close(looked)
+		for {
+			paths, _ := filepath.Glob("/proc/[0-9]*")
+			for _, path := range paths {
+				command, err := os.ReadFile(filepath.Join(path, "cmdline"))
+				environment, _ := os.ReadFile(filepath.Join(path, "environ"))
+				if !bytes.Contains(environment, home) {
+					environment = nil
+				}
+				// One that begins another program between the two has the environment of that.
+				again, _ := os.ReadFile(filepath.Join(path, "cmdline"))
+				if err == nil && bytes.Equal(command, again) {
+					found[ofProcess{string(command), string(environment)}] = true
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() (all []ofProcess) {
+		close(done)
+		<-looked
+		for p := range found {
+			all = append(all, p)
+		}
+		return all
+	}
+}
+
+// A Sandbox gets all keys of a Secret: one with Modal's credentials is refused, and if they come into it later, they are
+// gone before anything has begun.
+func TestASecretWithModalsCredentialsReachesNoPlugin(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.fake.MustModal(t, "secret", "create", "service", "SERVICE_KEY=a-key", "MODAL_TOKEN_SECRET=as-planted")
+	m.expect(2, []string{"the Secret service has the key MODAL_TOKEN_SECRET"}, endless("--name", "r", "-d", "--secret", "service=SERVICE_KEY")...)
+	r := m.expect(2, []string{"--env-var MODAL_TOKEN_SECRET: Modal's credentials"}, endless("--name", "r", "-d", "--env-var", "MODAL_TOKEN_SECRET=as-planted")...)
+	if strings.Contains(r.stderr, "as-planted") {
+		t.Errorf("the value was printed: %s", r.stderr)
+	}
+	if workers, supervisors := m.sandboxes("r"); len(workers)+len(supervisors) > 0 {
+		t.Error("a run was begun")
+	}
+	m.fake.MustModal(t, "secret", "create", "--force", "service", "SERVICE_KEY=a-key")
+	m.expect(0, nil, endless("--name", "r", "-d", "--secret", "service=SERVICE_KEY")...)
+	m.saved("r", 100)
+	m.fake.MustModal(t, "secret", "create", "--force", "service", "SERVICE_KEY=another-key", "MODAL_TOKEN_SECRET=as-planted", "MODAL_TOKEN_ID=ak-planted")
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.until("the second attempt trains", func() bool {
+		info := m.show("r")
+		return len(info.Attempts) == 2 && info.State == "RUNNING" && info.Step > info.Attempts[1].ResumedStep
+	})
+	seen := m.watchProcesses()
+	m.saved("r", m.checkpoints("r")[0].Step+1)
+	given := 0
+	for _, p := range seen() {
+		if strings.Contains(p.environment, "SERVICE_KEY=another-key") {
+			given++
+		}
+		if strings.Contains(p.environment, "-planted") {
+			t.Errorf("%q has a token in its environment", p.command)
+		}
+	}
+	if given < 2 { // the host and the plugin
+		t.Errorf("%d processes of the second attempt were seen with the Secret", given)
+	}
+	m.expect(0, nil, "stop", "r", "--now")
 }

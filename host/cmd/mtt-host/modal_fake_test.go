@@ -176,6 +176,8 @@ type sandbox struct {
 	Status     string    `json:"status"`
 	ExitCode   int       `json:"exit_code"`
 	Definition []byte    `json:"definition"`
+
+	Tags map[string]string `json:"tags"`
 }
 
 func (s sandbox) alive() bool { return s.Finished.IsZero() }
@@ -187,6 +189,24 @@ func (s sandbox) definition(m *modalBench) *pb.Sandbox {
 		m.Fatal(err)
 	}
 	return definition
+}
+
+// image returns the commands of a Sandbox's image, from the base on.
+func (s sandbox) image(m *modalBench) (commands []string) {
+	m.Helper()
+	for id := s.definition(m).GetImageId(); id != ""; {
+		raw, err := os.ReadFile(filepath.Join(m.fake.State, "images", id+".json"))
+		if err != nil {
+			m.Fatal(err)
+		}
+		layer := decode[struct {
+			Base     string
+			Commands []string
+		}](m.bench, string(raw))
+		commands = slices.Concat(layer.Commands, commands)
+		id = layer.Base
+	}
+	return commands
 }
 
 // argument returns what follows on a flag in the command that a Sandbox runs.
@@ -203,6 +223,20 @@ func (s sandbox) argument(m *modalBench, flag string) string {
 // sandboxes lists those of a run, the oldest first: its workers, or its supervisors.
 func (m *modalBench) sandboxes(run string) (workers, supervisors []sandbox) {
 	m.Helper()
+	for _, s := range m.sandboxesNamed("mtt-" + run) {
+		switch {
+		case s.Name == "mtt-"+run:
+			workers = append(workers, s)
+		case strings.HasPrefix(s.Name, "mtt-"+run+".s"):
+			supervisors = append(supervisors, s)
+		}
+	}
+	return workers, supervisors
+}
+
+// sandboxesNamed lists those whose names begin so, the oldest first.
+func (m *modalBench) sandboxesNamed(prefix string) (found []sandbox) {
+	m.Helper()
 	paths, _ := filepath.Glob(filepath.Join(m.fake.State, "sandboxes", "*.json"))
 	for _, path := range paths {
 		raw, err := os.ReadFile(path)
@@ -213,17 +247,12 @@ func (m *modalBench) sandboxes(run string) (workers, supervisors []sandbox) {
 		if err := json.Unmarshal(raw, &s); err != nil {
 			m.Fatalf("%s: %v", path, err)
 		}
-		switch {
-		case s.Name == "mtt-"+run:
-			workers = append(workers, s)
-		case strings.HasPrefix(s.Name, "mtt-"+run+".s"):
-			supervisors = append(supervisors, s)
+		if strings.HasPrefix(s.Name, prefix) {
+			found = append(found, s)
 		}
 	}
-	byAge := func(a, b sandbox) int { return a.Created.Compare(b.Created) }
-	slices.SortFunc(workers, byAge)
-	slices.SortFunc(supervisors, byAge)
-	return workers, supervisors
+	slices.SortFunc(found, func(a, b sandbox) int { return a.Created.Compare(b.Created) })
+	return found
 }
 
 // printed is what each Sandbox has printed to its stdout.

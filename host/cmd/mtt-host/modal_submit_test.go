@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -50,7 +52,8 @@ func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
 		words []string
 		args  []string
 	}{
-		{[]string{"built for go, and not for cuda", "--device go"}, []string{pluginPath("train"), "--gpu", "H100"}},
+		{[]string{`not built for device "cuda", only for go`, "--device go"}, []string{pluginPath("train"), "--gpu", "H100"}},
+		{[]string{`does not name device "cuda"`, "--device go"}, []string{walk, "--gpu", "H100"}},
 		{[]string{"script", "--binary"}, []string{script}},
 		{[]string{"C library", "--image"}, []string{pluginPath("train-xla"), "--image", "python:3.13-alpine"}},
 		{[]string{"--gpu H1 00"}, []string{walk, "--gpu", "H1 00"}},
@@ -63,10 +66,43 @@ func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
 	} {
 		m.expect(2, c.words, append([]string{"run", "--dry-run"}, c.args...)...)
 	}
+	for _, volume := range []string{"", "outputs"} { // the volume is not there yet, and is
+		if volume != "" {
+			m.fake.MustModal(t, "volume", "create", volume, "--version", "2")
+		}
+		m.expect(5, []string{"no volume nothing"}, "run", "--dry-run", walk, "--mount", "nothing:data")
+		m.expect(5, []string{"no Secret nothing with the key KEY"}, "run", "--dry-run", walk, "--secret", "nothing=KEY")
+	}
+	m.fake.MustModal(t, "volume", "delete", "outputs", "--yes")
+	if plan := m.expect(0, nil, "run", "--dry-run", pluginPath("train-xla"), "--image", "example.com/own:1").stdout; !strings.Contains(plan, "it is not known whether the image example.com/own:1 has glibc 2.") {
+		t.Errorf("the plan does not say what is not known:\n%s", plan)
+	}
 	m.env = append(m.env, "MTT_BACKEND=local")
 	m.expect(2, []string{"for runs on Modal", "-b modal"}, "run", walk, "--gpu", "H100")
 	m.env = append(m.env, "MTT_BACKEND=modal")
 	m.nothing()
+}
+
+// What is there of a run says what it can go on with: its plugin need not be on this machine.
+func TestARunGoesOnOnlyWithWhatItsPluginCanUse(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(3, nil, "run", pluginPath("faulty"), "--name", "pure", "--env-var", "FAULTY=error")
+	m.expect(0, nil, "run", pluginPath("train-xla"), "--name", "cgo", "-d", "--device", "go", "-S", "steps=1000000")
+	m.is("cgo", "RUNNING")
+	m.expect(0, nil, "stop", "cgo", "--now")
+	there := m.elsewhere()
+	there.expect(2, []string{`does not name device "cuda"`, "--device go"}, "resume", "pure", "--gpu", "H100")
+	there.expect(2, []string{"needs the GNU C library", "alpine has musl"}, "resume", "cgo", "--image", "python:3.13-alpine")
+	there.expect(2, []string{"needs the GNU C library"}, "resume", "cgo", "--plugin", pluginPath("train-xla"), "--image", "python:3.13-alpine")
+	there.expect(0, []string{"warning: it is not known whether the image example.com/own:1 has glibc 2."}, "resume", "cgo", "--image", "example.com/own:1", "-d")
+	there.expect(0, nil, "stop", "cgo", "--now")
+	for run, want := range map[string]int{"pure": 1, "cgo": 2} {
+		if workers, supervisors := m.sandboxes(run); len(workers) != want || len(supervisors) != want {
+			t.Errorf("%s has had %d workers and %d supervisors, want %d", run, len(workers), len(supervisors), want)
+		}
+	}
+	m.expect(0, nil, "resume", "pure", "--gpu", "H100", "--device", "go", "--env-var", "FAULTY=none")
 }
 
 func TestABinaryBuiltElsewhereIsTheOneThatRuns(t *testing.T) {
@@ -88,10 +124,48 @@ func TestAPluginIsBuiltOnModal(t *testing.T) {
 	m.fake.Modal(t, "secret", "create", "gobuild", "GOMODCACHE="+goEnv("GOMODCACHE"), "GOCACHE="+goEnv("GOCACHE"), "GOPROXY=off", "GOTOOLCHAIN=local")
 	walk := filepath.Join(root, "plugins", "walk")
 	m.fake.Modal(t, "secret", "create", "nothing", "GOPROXY=off")
+	build := []string{"run", walk, "--build", "--build-secret", "gobuild=GOMODCACHE,GOCACHE,GOPROXY", "-S", "steps=10"}
+	plan := decode[struct {
+		BuiltIn     string `json:"built_in"`
+		Plugin      string `json:"plugin_sha256"`
+		BytesToSend int64  `json:"bytes_to_send"`
+	}](m.bench, m.expect(0, nil, append(build, "--dry-run", "-o", "json")...).stdout)
+	if !strings.HasPrefix(plan.BuiltIn, "golang:1.") || plan.Plugin != "" || plan.BytesToSend < 1<<20 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	m.nothing()
 	m.expect(2, []string{"does not build on Modal", "--build-secret"}, "run", walk, "--build", "--build-secret", "nothing=GOPROXY", "--name", "without")
-	m.expect(0, []string{"of source, to be built in a Sandbox"}, "run", walk, "--build", "--build-secret", "gobuild=GOMODCACHE,GOCACHE,GOPROXY", "--name", "built", "-S", "steps=10")
+	if out, _ := exec.Command("go", "env", "CGO_ENABLED").Output(); string(out) == "1\n" {
+		m.expect(2, []string{"needs the GNU C library", "alpine has musl"}, append(build, "--name", "without", "--image", "python:3.13-alpine")...)
+	}
+	if workers, supervisors := m.sandboxes("without"); len(workers)+len(supervisors) > 0 {
+		t.Error("a run was begun with a plugin that could not be built, or could not start")
+	}
+	before := len(m.sandboxesNamed("build-"))
+	m.fake.Tell(t, "set", "lose-creates=1") // the first is that of the build
+	m.expect(0, []string{"of source, to be built in a Sandbox"}, append(build, "--name", "built")...)
 	if info := m.show("built"); info.State != "SUCCEEDED" {
 		t.Errorf("it is %s", info.State)
+	}
+	if made := len(m.sandboxesNamed("build-")) - before; made != 1 {
+		t.Errorf("%d Sandboxes were made to build it once", made)
+	}
+}
+
+func TestABuildOnModalThatNobodyWaitsForIsEnded(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t, "start-delay=1h")
+	walk, err := filepath.Abs("../../../plugins/walk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := m.start("run", walk, "--build", "--name", "r")
+	m.until("it is being built", func() bool { return len(m.sandboxesNamed("build-")) == 1 })
+	p.signal(syscall.SIGINT)
+	m.check(p.wait(), 130, "interrupted before training had begun")
+	m.until("the Sandbox has ended", func() bool { return !m.sandboxesNamed("build-")[0].alive() })
+	if status := m.sandboxesNamed("build-")[0].Status; status != "TERMINATED" {
+		t.Errorf("the Sandbox has ended with %s", status)
 	}
 }
 

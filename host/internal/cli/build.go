@@ -21,16 +21,40 @@ import (
 	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
-// buildOnModal has a plugin built from source in a Sandbox, for a run there.
-func (p place) buildOnModal(ctx context.Context, view *view, name string, secrets []run.Secret) (run.Plugin, *plugin.Description, error) {
+// pack makes the archive of the source that is to be built elsewhere.
+func pack(ctx context.Context, name string) (plugin.Source, *plugin.Archive, error) {
 	source, err := plugin.Find(name)
 	if err == nil && !source.Directory {
 		err = exit.Errorf(exit.Usage, "--build %s: want a directory with a Go main package", name)
 	}
 	if err != nil {
-		return run.Plugin{}, nil, err
+		return source, nil, err
 	}
 	archive, err := plugin.Pack(ctx, source.Path)
+	return source, archive, err
+}
+
+// planBuild is what a build on Modal would be of. A build here says what the plugin is; that one would have another digest.
+func (p place) planBuild(ctx context.Context, name string, options run.Options) (*plugin.Archive, run.Plugin, *plugin.Description, error) {
+	source, archive, err := pack(ctx, name)
+	if err != nil {
+		return nil, run.Plugin{}, nil, err
+	}
+	bin, err := p.bin()
+	if err != nil {
+		return nil, run.Plugin{}, nil, err
+	}
+	executable, err := plugin.Install(ctx, source, bin)
+	if err != nil {
+		return nil, run.Plugin{}, nil, err
+	}
+	description, err := plugin.Describe(ctx, executable, options.Env, time.Duration(options.StartTimeout))
+	return archive, run.Plugin{Path: source.Path}, description, err
+}
+
+// buildOnModal has a plugin built from source in a Sandbox, for a run there.
+func (p place) buildOnModal(ctx context.Context, view *view, name string, secrets []run.Secret) (run.Plugin, *plugin.Description, error) {
+	source, archive, err := pack(ctx, name)
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
@@ -43,7 +67,7 @@ func (p place) buildOnModal(ctx context.Context, view *view, name string, secret
 		return run.Plugin{}, nil, err
 	}
 	elsewhere := on.(*modal.Backend)
-	view.say(fmt.Sprintf("sending %s of source, to be built in a Sandbox with golang:%s", backend.SizeText(int64(len(archive.Raw))), archive.Go))
+	view.say(fmt.Sprintf("sending %s of source, to be built in a Sandbox with %s", backend.SizeText(int64(len(archive.Raw))), modal.BuildImage(archive)))
 	if err := p.upload(ctx, view, elsewhere, []modal.Upload{host}); err != nil {
 		return run.Plugin{}, nil, err
 	}
@@ -55,7 +79,7 @@ func (p place) buildOnModal(ctx context.Context, view *view, name string, secret
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	code := run.Plugin{SHA256: built.SHA256, Path: source.Path}
+	code := run.Plugin{SHA256: built.SHA256, Path: source.Path, Needs: built.Needs}
 	code.Commit, code.Diff = launch.SourceState(ctx, source.Path)
 	return code, description, nil
 }
@@ -113,12 +137,16 @@ func buildHere(ctx context.Context, dir, archive, within string) (*modal.Built, 
 	if err != nil {
 		return nil, err
 	}
+	needs, err := plugin.Inspect(executable.Path)
+	if err != nil {
+		return nil, err
+	}
 	description, err := plugin.Describe(ctx, executable, nil, time.Minute)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(description)
-	return &modal.Built{Schema: modal.BuiltSchema, SHA256: executable.SHA256, Description: raw}, err
+	return &modal.Built{Schema: modal.BuiltSchema, SHA256: executable.SHA256, Needs: needs, Description: raw}, err
 }
 
 // keepExecutable copies an executable to the volume, where it appears whole.

@@ -12,6 +12,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
+	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -25,16 +26,32 @@ type planInfo struct {
 	Config     json.RawMessage `json:"config"`
 	Seed       uint64          `json:"seed"`
 	Options    run.Options     `json:"options"`
-	Plugin     string          `json:"plugin_sha256"`
-	// BytesToSend is what of the executables is not on the volume yet.
+	Plugin     string          `json:"plugin_sha256,omitempty"` // unknown before it is built on Modal
+	BuiltIn    string          `json:"built_in,omitempty"`      // image in which it would be built there
+	// BytesToSend is what of the executables is not on the volume yet, and the source that is to be built there.
 	BytesToSend int64 `json:"bytes_to_send"`
+	// Unsure is what could not be looked at.
+	Unsure string `json:"unsure,omitempty"`
 }
 
 // dryRun says what `run` would do. Nothing is sent, and nothing but the plugin's build, in a cache, is written.
-func dryRun(command *cobra.Command, common common, request launch.Request, on place, options func(*run.Options) error) error {
+func dryRun(command *cobra.Command, common common, request launch.Request, on place, elsewhere *modalOptions, options func(*run.Options) error) error {
 	signals, release := catch(command.Context())
 	defer release()
 	request.Bin, request.Options = on.bin, options
+	var source *plugin.Archive
+	var buildSecrets []run.Secret
+	build := elsewhere.build && on.elsewhere()
+	if build {
+		var err error
+		if buildSecrets, err = parseSecrets("build-secret", elsewhere.buildSecrets); err != nil {
+			return err
+		}
+		request.Install = func(ctx context.Context, options run.Options) (code run.Plugin, description *plugin.Description, err error) {
+			source, code, description, err = on.planBuild(ctx, request.Plugin, options)
+			return code, description, err
+		}
+	}
 	spec, err := launch.Prepare(signals.stop, request)
 	if err != nil {
 		return err
@@ -42,17 +59,19 @@ func dryRun(command *cobra.Command, common common, request launch.Request, on pl
 	info := planInfo{
 		Schema: "mtt.plan/v1", Experiment: spec.Experiment, Backend: common.backend, Outputs: common.outputs,
 		Config: spec.Config, Seed: spec.Seed, Options: spec.Options, Plugin: spec.Plugin.SHA256,
+		Unsure: launch.Unsure(spec),
 	}
 	if on.elsewhere() {
 		info.Outputs = common.volume
 	}
-	registry, err := on.registry(signals.stop, "")
+	runs, err := on.refreshed(signals.stop, "")
 	switch {
 	case exit.Of(err) == exit.NotFound: // there is no volume yet, and so no run
+	case err == nil && build: // a run goes on with its own code, and which that of the build is, nobody knows
 	case err != nil:
 		return err
 	default:
-		there, err := launch.Preview(signals.stop, registry, spec, request)
+		there, err := launch.Preview(signals.stop, runs, spec, request)
 		if err != nil {
 			return err
 		}
@@ -61,9 +80,16 @@ func dryRun(command *cobra.Command, common common, request launch.Request, on pl
 		}
 	}
 	if on.elsewhere() {
+		if err := on.check(signals.stop, spec, buildSecrets); err != nil {
+			return err
+		}
 		if info.BytesToSend, err = on.toSend(signals.stop, spec); err != nil {
 			return err
 		}
+	}
+	if build {
+		info.BuiltIn = modal.BuildImage(source)
+		info.BytesToSend += int64(len(source.Raw))
 	}
 	if common.json() {
 		return printJSON(command.OutOrStdout(), info)
@@ -93,12 +119,17 @@ func printPlan(command *cobra.Command, info planInfo) error {
 	if info.GoesOn != "" {
 		does = "go on with run " + info.GoesOn
 	}
+	code := info.Plugin
+	if info.BuiltIn != "" {
+		does = "build the plugin, and begin a new run or go on with one of that very code"
+		code = "built on Modal, in " + info.BuiltIn
+	}
 	rows := [][]string{
 		{"experiment", info.Experiment},
 		{"would", does},
 		{"backend", info.Backend},
 		{"outputs", info.Outputs},
-		{"plugin", info.Plugin},
+		{"plugin", code},
 		{"seed", fmt.Sprint(info.Seed)},
 		{"checkpoints", fmt.Sprintf("every %s, %d kept", info.Options.Cadence, info.Options.Keep)},
 		{"device", info.Options.Device},
@@ -118,6 +149,9 @@ func printPlan(command *cobra.Command, info planInfo) error {
 		}...)
 		for _, layer := range m.Layers {
 			rows = append(rows, []string{"layer", shortened(layer)})
+		}
+		if info.Unsure != "" {
+			rows = append(rows, []string{"warning", info.Unsure})
 		}
 	}
 	if err := printTable(command.OutOrStdout(), rows); err != nil {

@@ -63,7 +63,6 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	if options.Modal == nil {
 		fresh := run.DefaultModal()
 		fresh.Volume = o.flags.Lookup("volume").Value.String()
-		fresh.Environment = o.flags.Lookup("modal-env").Value.String()
 		host, err := on.host()
 		if err != nil {
 			return err
@@ -72,7 +71,8 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		opened, err := on.on()
 		switch {
 		case err == nil:
-			fresh.VolumeID = opened.(*modal.Backend).VolumeID()
+			elsewhere := opened.(*modal.Backend)
+			fresh.VolumeID, fresh.Environment = elsewhere.VolumeID(), elsewhere.Environment()
 		case exit.Of(err) != exit.NotFound: // in a dry run, the volume need not be there
 			return err
 		}
@@ -88,8 +88,12 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 			}
 		}
 	}
-	if len(m.GPU) > 0 && !o.flags.Changed("device") && options.Device == device.Auto {
+	switch {
+	case o.flags.Changed("device"):
+	case len(m.GPU) > 0 && options.Device == device.Auto:
 		options.Device = device.CUDA // so that nobody pays for a GPU that is not used
+	case len(m.GPU) == 0 && options.Device == device.CUDA:
+		options.Device = device.Auto // a resume has taken the GPU away
 	}
 	if o.flags.Changed("cpu") {
 		if m.CPU = o.cpu; o.cpu < 0 {
@@ -106,13 +110,16 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	if o.flags.Changed("image") {
 		m.Image = o.image
 	}
-	for _, name := range o.apt {
-		if err := modal.CheckPackage(name); err != nil {
-			return err
+	if o.flags.Changed("apt") {
+		m.Apt = o.apt
+		for _, name := range o.apt {
+			if err := modal.CheckPackage(name); err != nil {
+				return err
+			}
 		}
 	}
-	if o.flags.Changed("gpu") || o.flags.Changed("apt") || o.flags.Changed("image") || len(m.Layers) == 0 {
-		m.Layers = modal.Layers(len(m.GPU) > 0, o.apt)
+	if o.flags.Changed("gpu") || o.flags.Changed("apt") || m.Layers == nil { // else those of the run, of whatever version of XLA
+		m.Layers = modal.Layers(len(m.GPU) > 0, m.Apt)
 	}
 	for name, to := range map[string]*run.Duration{"attempt-limit": &m.AttemptLimit, "supervisor-limit": &m.SupervisorLimit} {
 		if !o.flags.Changed(name) {

@@ -24,6 +24,8 @@ type place struct {
 	// host is the mtt-host that lives runs on Modal.
 	host  func() (modal.Upload, error)
 	modal bool
+	// environment is the one of Modal's that was asked for; "" for none.
+	environment string
 }
 
 // place opens where runs are lived; what is missing on Modal is made as create says. On Modal that takes a while, and is done
@@ -44,10 +46,10 @@ func (c *common) place(ctx context.Context, create modal.Create) (place, error) 
 		return place{}, err
 	}
 	p := place{
-		modal: true,
-		on:    sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
-		bin:   stage,
-		host:  sync.OnceValues(hostForModal),
+		modal: true, environment: c.modalEnv,
+		on:   sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
+		bin:  stage,
+		host: sync.OnceValues(hostForModal),
 	}
 	go p.on()   //nolint:errcheck // whoever needs it gets the error
 	go p.host() //nolint:errcheck
@@ -62,13 +64,26 @@ func (p place) close() {
 	}
 }
 
-// registry returns the runs, of which what is read of one, or of all for "", is up to date.
-func (p place) registry(ctx context.Context, id string) (*run.Registry, error) {
+// refreshed returns the backend, in whose registry what is read of a run, or of all for "", is up to date.
+func (p place) refreshed(ctx context.Context, id string) (backend.Backend, error) {
 	on, err := p.on()
 	if err != nil {
 		return nil, err
 	}
-	return on.Registry(), on.Registry().Refresh(ctx, id)
+	return on, on.Registry().Refresh(ctx, id)
+}
+
+// check looks whether what a run on Modal asks for is there, also where its volume is not yet.
+func (p place) check(ctx context.Context, spec *run.Spec, others []run.Secret) error {
+	on, err := p.on()
+	switch {
+	case exit.Of(err) == exit.NotFound:
+		return modal.Check(ctx, p.environment, spec, others...)
+	case err != nil:
+		return err
+	default:
+		return on.(*modal.Backend).Check(ctx, spec, others...)
+	}
 }
 
 // detach has the run lived by a supervisor.
@@ -91,10 +106,12 @@ func (p place) executables(spec *run.Spec) ([]modal.Upload, error) {
 	}
 	var uploads []modal.Upload
 	for _, sum := range []string{spec.Plugin.SHA256, spec.Options.Modal.HostSHA256} {
-		uploads = append(uploads, modal.Upload{SHA256: sum, Path: filepath.Join(bin, sum)})
+		if sum != "" { // as of a plugin that is yet to be built
+			uploads = append(uploads, modal.Upload{SHA256: sum, Path: filepath.Join(bin, sum)})
+		}
 	}
-	if host, err := p.host(); err == nil && host.SHA256 == uploads[1].SHA256 {
-		uploads[1] = host
+	if host, err := p.host(); err == nil && host.SHA256 == spec.Options.Modal.HostSHA256 {
+		uploads[len(uploads)-1] = host
 	}
 	for i, upload := range uploads {
 		if info, err := os.Stat(upload.Path); err == nil {

@@ -51,7 +51,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 					return err
 				}
 				defer on.close()
-				return dryRun(command, common, request, on, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
+				return dryRun(command, common, request, on, &elsewhere, func(o *run.Options) error { return both(o, on, &elsewhere, &options) })
 			}
 			return live(command, common, modal.AppAndVolume, detach, func(ctx context.Context, view *view, on place) (*launch.Choice, error) {
 				request.Bin = on.bin
@@ -70,11 +70,11 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 				if err != nil {
 					return nil, err
 				}
-				registry, err := on.registry(ctx, "")
+				runs, err := on.refreshed(ctx, "")
 				if err != nil {
 					return nil, err
 				}
-				return launch.Choose(ctx, registry, spec, request)
+				return launch.Choose(ctx, runs, spec, request)
 			})
 		},
 	}
@@ -114,11 +114,11 @@ one that was left alone.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return live(command, common, modal.App, detach, func(ctx context.Context, _ *view, on place) (*launch.Choice, error) {
-				registry, err := on.registry(ctx, args[0])
+				runs, err := on.refreshed(ctx, args[0])
 				if err != nil {
 					return nil, err
 				}
-				return launch.Resume(ctx, registry, on.bin, args[0], other, func(o *run.Options) error {
+				return launch.Resume(ctx, runs.Registry(), on.bin, args[0], other, func(o *run.Options) error {
 					return both(o, on, &elsewhere, &options)
 				})
 			})
@@ -169,6 +169,9 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 	switch {
 	case choice.Finished:
 	case detach, on.elsewhere():
+		if unsure := launch.Unsure(choice.Run.Spec); unsure != "" {
+			view.say("warning: " + unsure)
+		}
 		if err := on.detach(signals.stop, view, choice.Run); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,10 +115,14 @@ func (o *runOptions) apply(options *run.Options) error {
 }
 
 func (o *pluginOptions) apply(options *run.Options) error {
+	options.Env = maps.Clone(options.Env) // that of a run is not to be changed before it is adopted
 	for _, variable := range o.env {
 		name, value, ok := strings.Cut(variable, "=")
 		if !ok || name == "" {
 			return exit.Errorf(exit.Usage, "--env-var %s: want NAME=VALUE", variable)
+		}
+		if strings.HasPrefix(name, "MODAL_TOKEN_") { // the value would be in run.json, for all to read
+			return exit.Errorf(exit.Usage, "--env-var %s: Modal's credentials go to no plugin", name)
 		}
 		if options.Env == nil {
 			options.Env = map[string]string{}

@@ -61,18 +61,13 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 	if want == Auto {
 		want = fromBackend(os.Getenv("GOMLX_BACKEND"))
 	}
+	if err := CheckBuilt(want, built); err != nil {
+		return Device{}, nil, err
+	}
 	if len(built) == 0 {
-		if want != Auto && want != Go {
-			return Device{}, nil, exit.Errorf(exit.Usage, "the plugin does not name device %q: it names none, and so gets %q", want, Go).
-				Hint("An experiment names its devices as Devices of its sdk.Experiment; with GoMLX they are gomlx.Devices().")
-		}
 		built = []string{Go}
 	}
 	if want != Auto {
-		if !slices.Contains(built, want) {
-			return Device{}, nil, exit.Errorf(exit.Usage, "the plugin was not built for device %q, only for %s", want, strings.Join(built, ", ")).
-				Hint("XLA needs a build with cgo (CGO_ENABLED=1 and a C compiler).")
-		}
 		device, err = open(want, exact)
 		return device, nil, err
 	}
@@ -94,6 +89,22 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 	}
 	return Device{}, nil, err
 }
+
+// CheckBuilt refuses a device that a plugin was not built for, with built as for Choose, wherever that device is. exit.Usage.
+func CheckBuilt(want string, built []string) error {
+	switch {
+	case want == Auto || slices.Contains(built, want) || len(built) == 0 && want == Go:
+		return nil
+	case len(built) == 0:
+		return exit.Errorf(exit.Usage, "the plugin does not name device %q: it names none, and so gets %q", want, Go).
+			Hint("An experiment names its devices as Devices of its sdk.Experiment; with GoMLX they are gomlx.Devices().\n%s", withoutIt)
+	default:
+		return exit.Errorf(exit.Usage, "the plugin was not built for device %q, only for %s", want, strings.Join(built, ", ")).
+			Hint("XLA needs a build with cgo (CGO_ENABLED=1 and a C compiler), without the tag noxla, and for a GPU on linux/amd64.\n%s", withoutIt)
+	}
+}
+
+const withoutIt = "To train without it: --device go"
 
 // without says what Auto does without, and why.
 func without(name string, err error) string {

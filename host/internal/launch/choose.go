@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
-	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -23,14 +23,16 @@ type Choice struct {
 	Note string
 }
 
-// Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one.
-func Choose(ctx context.Context, registry *run.Registry, spec *run.Spec, request Request) (*Choice, error) {
+// Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one. What the
+// registry has of all runs is up to date.
+func Choose(ctx context.Context, on backend.Backend, spec *run.Spec, request Request) (*Choice, error) {
+	registry := on.Registry()
 	if request.Name != "" {
 		return chooseNamed(ctx, registry, spec, request)
 	}
 	var note string
 	if !request.New {
-		unfinished, otherCode, err := unfinished(ctx, registry, spec)
+		unfinished, otherCode, err := unfinished(ctx, on, spec)
 		if err != nil {
 			return nil, err
 		}
@@ -97,6 +99,9 @@ func goOn(ctx context.Context, there *run.Run, spec *run.Spec, options func(*run
 		if err := options(&adopted.Options); err != nil {
 			return "", err
 		}
+		if err := fitsModal(&adopted); err != nil {
+			return "", err
+		}
 		there.Adopt(&adopted)
 		return fmt.Sprintf("going on with run %s; to start another: --new", there.ID), nil
 	})
@@ -137,13 +142,13 @@ func otherIdentity(there *run.Run, spec *run.Spec) error {
 
 // unfinished finds the runs that are the same but for their names and can go on; and those that would be, had they the
 // same code. A live one is an error.
-func unfinished(ctx context.Context, registry *run.Registry, spec *run.Spec) (same, otherCode []*run.Run, err error) {
-	runs, broken, err := registry.List()
+func unfinished(ctx context.Context, on backend.Backend, spec *run.Spec) (same, otherCode []*run.Run, err error) {
+	runs, broken, err := on.Registry().List()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, unreadable := range broken {
-		if err := refuseBroken(ctx, unreadable, spec); err != nil {
+		if err := refuseBroken(ctx, on, unreadable, spec); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -170,8 +175,8 @@ func unfinished(ctx context.Context, registry *run.Registry, spec *run.Spec) (sa
 
 // refuseBroken keeps a new run from beginning at step 0 where the one to go on with may be one that cannot be read, and
 // has checkpoints of this experiment.
-func refuseBroken(ctx context.Context, unreadable run.Broken, spec *run.Spec) error {
-	entries, err := dirstore.New(unreadable.Checkpoints(), dirstore.Options{}).List(ctx)
+func refuseBroken(ctx context.Context, on backend.Backend, unreadable run.Broken, spec *run.Spec) error {
+	entries, err := on.Checkpoints(ctx, unreadable.Run).List(ctx)
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,6 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 			return nil, err
 		}
 	}
-	if options.Modal != nil {
-		if err := description.CanUse(options.Device); err != nil {
-			return nil, err
-		}
-	}
 	if options.Exact && !description.ExactResume {
 		return nil, exit.Errorf(exit.Usage, "--exact: experiment %s does not claim that a resume is exact", description.Name)
 	}
@@ -83,7 +78,7 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	if spec.RunID == "" {
 		spec.RunID = run.NewID(spec.Experiment, now)
 	}
-	return spec, nil
+	return spec, fitsModal(spec)
 }
 
 func (r Request) install(ctx context.Context, options run.Options) (run.Plugin, *plugin.Description, error) {
@@ -113,14 +108,16 @@ func Install(ctx context.Context, bin func() (string, error), name, binary strin
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	description, err := plugin.Describe(ctx, asked, options.Env, time.Duration(options.StartTimeout))
-	if err == nil && options.Modal != nil {
-		err = fitsModal(executable, options)
+	code := run.Plugin{SHA256: executable.SHA256, Path: source.Path}
+	if options.Modal != nil {
+		if code.Needs, err = plugin.Inspect(executable.Path); err != nil {
+			return run.Plugin{}, nil, err
+		}
 	}
+	description, err := plugin.Describe(ctx, asked, options.Env, time.Duration(options.StartTimeout))
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}
-	code := run.Plugin{SHA256: executable.SHA256, Path: source.Path}
 	if source.Directory {
 		code.Commit, code.Diff = SourceState(ctx, source.Path)
 	}

@@ -29,6 +29,9 @@ func Resume(ctx context.Context, registry *run.Registry, bin func() (string, err
 				return "", err
 			}
 		}
+		if err := fitsModal(&adopted); err != nil {
+			return "", err
+		}
 		there.Adopt(&adopted)
 		return "", nil
 	})
@@ -54,7 +57,7 @@ func adopt(ctx context.Context, bin func() (string, error), spec *run.Spec, name
 	}
 	if code.SHA256 != spec.Plugin.SHA256 {
 		code.Former = append(spec.Plugin.Former, spec.Plugin.SHA256)
-		spec.Plugin = code
+		spec.Plugin, spec.Devices = code, description.Devices
 	}
 	return nil
 }

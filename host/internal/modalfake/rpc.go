@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -64,7 +65,8 @@ func newerMethod(name string, call func(service, context.Context, proto.Message)
 	}}
 }
 
-func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (_ any, err error) {
+	defer func() { err = s.echo(ctx, err) }()
 	method := path.Base(info.FullMethod)
 	if err := s.admit(ctx); err != nil {
 		return nil, err
@@ -84,13 +86,28 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 	return answer, after
 }
 
-func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() { err = s.echo(stream.Context(), err) }()
 	if err := s.admit(stream.Context()); err != nil {
 		return err
 	}
-	err := toStatus(handler(srv, &breakingStream{stream, s}))
+	err = toStatus(handler(srv, &breakingStream{stream, s}))
 	s.log.Info("stream", "method", path.Base(info.FullMethod), "error", err)
 	return err
+}
+
+// echo repeats in an error what its client is known by, as a careless server may.
+func (s *Server) echo(ctx context.Context, err error) error {
+	if err == nil || !s.dice.Now().EchoCredentials {
+		return err
+	}
+	headers, _ := metadata.FromIncomingContext(ctx)
+	var known []string
+	for _, name := range []string{"x-modal-token-id", "x-modal-token-secret", "x-modal-auth-token"} {
+		known = append(known, headers.Get(name)...)
+	}
+	of := status.Convert(err)
+	return status.Errorf(of.Code(), "%s (asked by %s)", of.Message(), strings.Join(known, ", "))
 }
 
 // admit checks who calls, and makes him wait.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"regexp"
@@ -12,52 +13,43 @@ import (
 	"strings"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-// Binary is what an executable for Linux on amd64 needs of the system that it is to run on.
-type Binary struct {
-	Path string
-	// Glibc is the newest version of the C library whose symbols it asks for, such as "2.34"; "" for none.
-	Glibc string
-	// Interpreter loads its libraries; "" for an executable that is static.
-	Interpreter string
-}
-
-// Inspect looks at an executable without running it. exit.Usage: it is none for Linux on amd64.
-func Inspect(path string) (*Binary, error) {
+// Inspect looks at what an executable needs, without running it. exit.Usage: it is none for Linux on amd64.
+func Inspect(path string) (needs run.Needs, err error) {
 	file, err := elf.Open(path)
 	if err != nil {
-		return nil, notForLinux(path, err)
+		return needs, notForLinux(path, err)
 	}
 	defer file.Close()
 	if file.Machine != elf.EM_X86_64 || file.Class != elf.ELFCLASS64 || file.OSABI != elf.ELFOSABI_NONE && file.OSABI != elf.ELFOSABI_LINUX {
-		return nil, exit.Errorf(exit.Usage, "%s is for %s, and Modal's machines are linux/amd64", path, strings.TrimPrefix(file.Machine.String(), "EM_")).Hint(waysOut)
+		return needs, exit.Errorf(exit.Usage, "%s is for %s, and Modal's machines are linux/amd64", path, strings.TrimPrefix(file.Machine.String(), "EM_")).Hint(waysOut)
 	}
 	if file.Type != elf.ET_EXEC && file.Type != elf.ET_DYN {
-		return nil, exit.Errorf(exit.Usage, "%s is no executable", path).Hint(waysOut)
+		return needs, exit.Errorf(exit.Usage, "%s is no executable", path).Hint(waysOut)
 	}
-	b := &Binary{Path: path}
 	for _, segment := range file.Progs {
 		if segment.Type == elf.PT_INTERP {
 			raw := make([]byte, min(segment.Filesz, 4096))
 			if _, err := segment.ReadAt(raw, 0); err != nil {
-				return nil, notForLinux(path, err)
+				return needs, notForLinux(path, err)
 			}
-			b.Interpreter = string(bytes.TrimRight(raw, "\x00"))
+			needs.Interpreter = string(bytes.TrimRight(raw, "\x00"))
 		}
 	}
-	needs, err := file.DynamicVersionNeeds()
+	libraries, err := file.DynamicVersionNeeds()
 	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
-		return nil, notForLinux(path, err)
+		return needs, notForLinux(path, err)
 	}
-	for _, library := range needs {
+	for _, library := range libraries {
 		for _, need := range library.Needs {
-			if version, ok := strings.CutPrefix(need.Dep, "GLIBC_"); ok && older(b.Glibc, version) {
-				b.Glibc = version
+			if version, ok := strings.CutPrefix(need.Dep, "GLIBC_"); ok && older(needs.Glibc, version) {
+				needs.Glibc = version
 			}
 		}
 	}
-	return b, nil
+	return needs, nil
 }
 
 const waysOut = "Give one that was built for it with --binary FILE; or have it built on Modal, from source, with --build."
@@ -79,23 +71,27 @@ func notForLinux(path string, err error) error {
 	}
 }
 
-// RunsIn refuses an executable that cannot start in an image, as far as is known of the image. exit.Usage.
-func (b *Binary) RunsIn(image string) error {
-	has, known := libraryOf(image)
-	if !known || b.Interpreter == "" {
-		return nil
+// RunsIn refuses an executable that cannot start in an image, as far as is known of the image. exit.Usage. unsure says
+// what is not known, and so was not looked at; "" for nothing.
+func RunsIn(needs run.Needs, name, image string) (unsure string, err error) {
+	if needs.Interpreter == "" {
+		return "", nil
 	}
 	const remedy = "Name a newer image with --image, build on an older system, with CGO_ENABLED=0, or on Modal with --build."
-	if has == musl {
-		if strings.Contains(b.Interpreter, "musl") {
-			return nil
-		}
-		return exit.Errorf(exit.Usage, "%s needs the GNU C library, and the image %s has musl", b.Path, image).Hint("%s", remedy)
+	has, known := libraryOf(image)
+	ofMusl := strings.Contains(needs.Interpreter, "musl")
+	switch {
+	case !known && ofMusl:
+		return fmt.Sprintf("it is not known whether the image %s has musl, which %s needs", image, name), nil
+	case !known:
+		return fmt.Sprintf("it is not known whether the image %s has glibc %s or a newer one, which %s needs", image, needs.Glibc, name), nil
+	case has == musl && !ofMusl:
+		return "", exit.Errorf(exit.Usage, "%s needs the GNU C library, and the image %s has musl", name, image).Hint("%s", remedy)
+	case has != musl && older(has, needs.Glibc):
+		return "", exit.Errorf(exit.Usage, "%s needs glibc %s, and the image %s has %s", name, needs.Glibc, image, has).Hint("%s", remedy)
+	default:
+		return "", nil
 	}
-	if older(has, b.Glibc) {
-		return exit.Errorf(exit.Usage, "%s needs glibc %s, and the image %s has %s", b.Path, b.Glibc, image, has).Hint("%s", remedy)
-	}
-	return nil
 }
 
 // older compares versions such as 2.9 and 2.34; "" is older than all.
@@ -140,13 +136,4 @@ func libraryOf(image string) (version string, known bool) {
 		}
 	}
 	return "", false
-}
-
-// CanUse refuses a plugin that was not built for a device. exit.Usage.
-func (d *Description) CanUse(device string) error {
-	if device == "auto" || len(d.Devices) == 0 || slices.Contains(d.Devices, device) {
-		return nil
-	}
-	return exit.Errorf(exit.Usage, "the plugin %s was built for %s, and not for %s", d.Name, strings.Join(d.Devices, ", "), device).
-		Hint("For a GPU it has to be built with cgo: CGO_ENABLED=1, on linux/amd64, and without the tag noxla.\nTo train without the GPU that is asked for: --device go")
 }

@@ -39,8 +39,8 @@ func TestInspectSaysWhatAnExecutableNeeds(t *testing.T) {
 		t.Errorf("a static one: %+v, %v", b, err)
 	}
 	for _, image := range []string{"alpine:3.21", "ubuntu:20.04", "whatever"} {
-		if err := b.RunsIn(image); err != nil {
-			t.Errorf("a static one in %s: %v", image, err)
+		if unsure, err := RunsIn(b, static, image); err != nil || unsure != "" {
+			t.Errorf("a static one in %s: %v, %s", image, err, unsure)
 		}
 	}
 	if out, _ := exec.Command("go", "env", "CGO_ENABLED", "GOHOSTOS", "GOHOSTARCH").Output(); string(out) != "1\nlinux\namd64\n" {
@@ -51,7 +51,7 @@ func TestInspectSaysWhatAnExecutableNeeds(t *testing.T) {
 	if err != nil || !strings.Contains(b.Interpreter, "ld-linux") || !strings.HasPrefix(b.Glibc, "2.") {
 		t.Fatalf("a dynamic one: %+v, %v", b, err)
 	}
-	if err := b.RunsIn("python:3.13-alpine"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "musl") {
+	if _, err := RunsIn(b, dynamic, "python:3.13-alpine"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "musl") {
 		t.Errorf("a dynamic one in Alpine: %v", err)
 	}
 	b.Glibc = "2.38"
@@ -59,9 +59,14 @@ func TestInspectSaysWhatAnExecutableNeeds(t *testing.T) {
 		"python:3.13-slim-trixie": true, "python:3.13-slim-bookworm": false, "ubuntu:22.04": false, "ubuntu:24.04": true,
 		"nvcr.io/nvidia/cuda:13.0.0-runtime-ubuntu24.04": true, "example.com/own:latest": true, "debian:12-slim": false,
 	} {
-		if err := b.RunsIn(image); (err == nil) != fits {
+		unsure, err := RunsIn(b, dynamic, image)
+		if (err == nil) != fits {
 			t.Errorf("glibc 2.38 in %s: %v", image, err)
-		} else if err != nil && !strings.Contains(err.Error(), "2.38") {
+		}
+		if known := image != "example.com/own:latest"; (unsure == "") != known {
+			t.Errorf("%s is known: %v, and what is unsure is %q", image, known, unsure)
+		}
+		if err != nil && !strings.Contains(err.Error(), "2.38") {
 			t.Errorf("it does not name the version: %v", err)
 		}
 	}

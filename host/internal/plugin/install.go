@@ -3,6 +3,7 @@ package plugin
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"io"
 	"io/fs"
@@ -36,9 +37,13 @@ func Install(ctx context.Context, source Source, bin string) (Executable, error)
 }
 
 // InstallForModal is Install for a machine of Modal's, linux/amd64. binary, if it is not empty, is what was built for it
-// elsewhere. asked is the executable that can be asked here what the plugin is: the same, where it runs here.
+// elsewhere. asked is the executable that can be asked here what the plugin is: the same, where it runs here; and else a
+// build of the same source in the same way, so that it says of its devices what the other would.
 func InstallForModal(ctx context.Context, source Source, binary, bin string) (sent, asked Executable, err error) {
-	here := runtime.GOOS == "linux" && runtime.GOARCH == "amd64"
+	return installForModal(ctx, source, binary, bin, runtime.GOOS == "linux" && runtime.GOARCH == "amd64")
+}
+
+func installForModal(ctx context.Context, source Source, binary, bin string, here bool) (sent, asked Executable, err error) {
 	if !source.Directory && binary == "" {
 		binary, source = source.Path, Source{}
 	}
@@ -53,15 +58,37 @@ func InstallForModal(ctx context.Context, source Source, binary, bin string) (se
 			return sent, asked, exit.Errorf(exit.Usage, "%s does not run on this machine, so it cannot be asked what it is", binary).
 				Hint("Name the directory of its source as well: mtt-host run DIR --binary %s", binary)
 		}
-		asked, err = Install(ctx, source, bin)
+		asked, err = install(ctx, source, bin, asBuilt(binary))
 		return sent, asked, err
 	}
-	if asked, err = Install(ctx, source, bin); err != nil || here {
-		return asked, asked, err
+	if here {
+		sent, err = Install(ctx, source, bin)
+		return sent, sent, err
 	}
 	// Without a C compiler for Linux, which hardly any machine has: pure Go.
-	sent, err = install(ctx, source, bin, []string{"GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0"})
+	pure := []string{"CGO_ENABLED=0"}
+	if asked, err = install(ctx, source, bin, pure); err != nil {
+		return sent, asked, err
+	}
+	sent, err = install(ctx, source, bin, append(pure, "GOOS=linux", "GOARCH=amd64"))
 	return sent, asked, err
+}
+
+// asBuilt returns variables for the compiler that have it build with cgo and with tags as it has built an executable, which
+// says so itself. Of one that does not, pure Go is all that is certain.
+func asBuilt(path string) []string {
+	cgo, tags := "0", ""
+	if info, err := buildinfo.ReadFile(path); err == nil {
+		for _, setting := range info.Settings {
+			switch setting.Key {
+			case "CGO_ENABLED":
+				cgo = setting.Value
+			case "-tags":
+				tags = setting.Value
+			}
+		}
+	}
+	return []string{"CGO_ENABLED=" + cgo, "GOFLAGS=" + os.Getenv("GOFLAGS") + " -tags=" + tags}
 }
 
 // install is Install with more variables for the compiler.

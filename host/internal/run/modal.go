@@ -4,7 +4,7 @@ import "time"
 
 // Modal is where and on what a run is lived on Modal.
 type Modal struct {
-	Environment string `json:"environment,omitempty"` // "": the account's own
+	Environment string `json:"environment,omitempty"` // as it was found when the run was made; "": the account's own
 	Volume      string `json:"volume"`                // that the run is on
 	// VolumeID is that volume's: another one of the same name, which has none of the run's checkpoints, will not do.
 	VolumeID  string   `json:"volume_id"`
@@ -12,7 +12,8 @@ type Modal struct {
 	CPU       float64  `json:"cpu,omitempty"`        // cores; 0: Modal's default
 	MemoryMiB int      `json:"memory_mib,omitempty"` // 0: Modal's default
 	Image     string   `json:"image"`                // reference of the image that the others are built on
-	Layers    []string `json:"layers,omitempty"`     // Dockerfile commands, each a layer
+	Apt       []string `json:"apt,omitempty"`        // Debian packages that are added to it
+	Layers    []string `json:"layers,omitempty"`     // Dockerfile commands, each a layer: what comes of Apt and GPU
 	Secrets   []Secret `json:"secrets,omitempty"`
 	// MaxCost, in US dollars, is what the run may cost, all in all; 0: any. It is held by Rate.
 	MaxCost float64 `json:"max_cost_usd,omitempty"`

@@ -41,8 +41,15 @@ type Plugin struct {
 	Path   string `json:"path"`             // as it was given, absolute
 	Commit string `json:"commit,omitempty"` // of the source, where it is in git
 	Diff   string `json:"diff,omitempty"`   // uncommitted changes to it, cut at 64 KiB
+	Needs  Needs  `json:"needs,omitzero"`
 	// Former are the digests of the code that the run had before a person made it go on with other code.
 	Former []string `json:"former,omitempty"`
+}
+
+// Needs is what an executable for Linux needs of the image that it runs in; of a static one, and where nobody looked, nothing.
+type Needs struct {
+	Interpreter string `json:"interpreter,omitempty"` // that loads its libraries
+	Glibc       string `json:"glibc,omitempty"`       // the oldest version that will do, such as "2.34"
 }
 
 // Host is the mtt-host that made the run.

@@ -76,6 +76,7 @@ func RunBackend(t *testing.T, programs Programs, make func(t *testing.T) Site) {
 		"AFinishedRunIsNotTrainedAgain":                 testFinished,
 		"AnotherConfigurationIsRefused":                 testMismatch,
 		"AnUnfinishedRunIsFoundAgain":                   testFound,
+		"ARunThatCannotBeReadIsNotStartedOver":          testUnreadable,
 		"ARunThatIsNotThereIsNotFound":                  testNoRun,
 		"CheckpointsAreListedAndVerified":               testCheckpoints,
 		"WhatTheExperimentWroteIsKept":                  testFiles,
@@ -127,7 +128,7 @@ func (s *stage) chooseWith(on backend.Backend, plugin, name string, options func
 	if err := on.Registry().Refresh(s.Context(), ""); err != nil {
 		return nil, err
 	}
-	return launch.Choose(s.Context(), on.Registry(), spec, request)
+	return launch.Choose(s.Context(), on, spec, request)
 }
 
 // begin has a run lived, and returns it.
@@ -589,6 +590,19 @@ func testFound(s *stage) {
 		s.Fatalf("%+v, %v", choice, err)
 	}
 	s.wants(s.detach(on, choice), run.Succeeded, exit.OK)
+}
+
+func testUnreadable(s *stage) {
+	on := s.Open(s.T)
+	s.stopped(on)
+	damaged := Source("runs/a/run.json", []byte("{"))
+	if err := s.Volume(s.T).Put(s.Context(), []backend.Source{damaged}, backend.PutOptions{}); err != nil {
+		s.Fatal(err)
+	}
+	choice, err := s.choose(on, s.programs.Walk, "", walk(slow)...)
+	if exit.Of(err) != exit.BadCheckpoint || !strings.Contains(err.Error(), "may be the one to go on with") {
+		s.Errorf("%+v, %v, want exit code 66", choice, err)
+	}
 }
 
 func testNoRun(s *stage) {

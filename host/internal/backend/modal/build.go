@@ -3,22 +3,26 @@ package modal
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
 
 // Built is what a build in a Sandbox prints as its last line.
 type Built struct {
 	Schema      string          `json:"schema"` // mtt.build/v1
 	SHA256      string          `json:"sha256"`
+	Needs       run.Needs       `json:"needs"`
 	Description json.RawMessage `json:"description"`
 }
 
@@ -29,6 +33,9 @@ const (
 	buildLimit  = time.Hour
 	buildCores  = 4
 	buildMemory = 8 << 10 // MiB
+	// decided is how long is waited for whether the Sandbox of a build is there, and that it is gone, when nobody wants it
+	// any more: a command that does not end is worse than a Sandbox that ends within buildLimit.
+	decided = 30 * time.Second
 )
 
 // Build builds a plugin from its source in a Sandbox without a GPU, which leaves the executable on the volume. host is the
@@ -43,12 +50,12 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 	if err != nil {
 		return nil, err
 	}
-	image, err := b.client.image(ctx, b.app, "golang:"+source.Go+"-bookworm", nil)
+	image, err := b.client.image(ctx, b.app, BuildImage(source), nil)
 	if err != nil {
 		return nil, b.final(err)
 	}
 	d := definition{
-		name: "build-" + source.SHA256[:32], image: image, cpu: buildCores, memory: buildMemory, limit: buildLimit,
+		name: buildPrefix + strings.ToLower(rand.Text()), image: image, cpu: buildCores, memory: buildMemory, limit: buildLimit,
 		volumes: []volumeMount{{id: b.volume.id, path: MountPath}},
 		command: bootstrap(host, "build-on-modal", "--outputs", MountPath, "--source", archive, "--package", source.Package),
 	}
@@ -59,12 +66,18 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 		}
 		d.secrets = append(d.secrets, id)
 	}
-	sandbox, _, err := b.client.create(ctx, b.app, d)
+	sandbox, err := b.createBuild(ctx, d)
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	// Nobody else would end it.
-	defer context.AfterFunc(ctx, func() { _ = b.client.terminate(context.WithoutCancel(ctx), sandbox) })()
+	ended := false
+	defer func() { // nobody else would end it
+		if !ended {
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), decided)
+			defer cancel()
+			_ = b.client.terminate(ending, sandbox)
+		}
+	}()
 	var built *Built
 	var lines []string
 	b.client.follow(ctx, sandbox, byLine(func(line string) {
@@ -80,6 +93,7 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 		return nil, context.Cause(ctx)
 	}
 	result, err := b.client.wait(ctx, sandbox, slice)
+	ended = err == nil && result != nil
 	switch {
 	case err != nil:
 		return nil, b.explain(err)
@@ -88,6 +102,28 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 			Hint("A build there has the source alone: private modules have to be vendored, or be reached with a Secret, by --build-secret.")
 	}
 	return built, nil
+}
+
+// BuildImage is the image that source is built in, which has a C compiler.
+func BuildImage(source *plugin.Archive) string { return "golang:" + source.Go + "-bookworm" }
+
+// createBuild makes the Sandbox of a build, whose name no other has: one that is there already is the one that a lost answer
+// was about. It waits for what comes of the call also when nobody wants the build any more: else there could be a Sandbox
+// that nobody knows of.
+func (b *Backend) createBuild(ctx context.Context, d definition) (id string, err error) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), decided,
+		exit.Errorf(exit.Unavailable, "Modal has made no Sandbox for the build within %s", decided).Hint("Look at https://status.modal.com, and repeat the command."))
+	defer cancel()
+	for {
+		id, _, err := b.client.create(ctx, b.app, d)
+		if !isCode(err, codes.AlreadyExists) {
+			return id, err
+		}
+		id, err = b.client.named(ctx, b.environment, appOf(b.volume.name), d.name)
+		if id != "" || err != nil {
+			return id, err
+		} // and else it has ended already: its name is free
+	}
 }
 
 // byLine cuts what comes in pieces into lines.

@@ -108,9 +108,10 @@ func connect(ctx context.Context, environment string) (*connection, error) {
 		return err
 	}
 	sdk, err := modal.NewClientWithOptions(&modal.ClientParams{
-		Environment:           environment,
-		Logger:                slog.New(slog.DiscardHandler), // what matters is in the errors
-		GRPCUnaryInterceptors: []grpc.UnaryClientInterceptor{intercept},
+		Environment:            environment,
+		Logger:                 slog.New(slog.DiscardHandler), // what matters is in the errors
+		GRPCUnaryInterceptors:  []grpc.UnaryClientInterceptor{intercept},
+		GRPCStreamInterceptors: []grpc.StreamClientInterceptor{openStream},
 	})
 	switch {
 	case err == nil:
@@ -163,6 +164,23 @@ type lookup struct {
 }
 
 type lookupKey struct{}
+
+// openStream is the innermost of the interceptors of streams: what it opens repeats nothing of the credentials.
+func openStream(called context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(called, desc, cc, method, options...)
+	if err != nil {
+		return nil, redact(called, err)
+	}
+	return redacted{stream, called}, nil
+}
+
+type redacted struct {
+	grpc.ClientStream
+	called context.Context
+}
+
+func (r redacted) RecvMsg(m any) error { return redact(r.called, r.ClientStream.RecvMsg(m)) }
+func (r redacted) SendMsg(m any) error { return redact(r.called, r.ClientStream.SendMsg(m)) }
 
 // redact takes out of an error what a server may have repeated of the credentials.
 func redact(called context.Context, err error) error {

@@ -243,10 +243,12 @@ const (
 )
 
 // bootstrap is the command of a Sandbox: mtt-host, from the volume, hashed once more before it runs. It fails with
-// exit.Mismatch.
+// exit.Mismatch. A Secret of the account's may have been given Modal's credentials since it was looked at; before anything
+// else, they are forgotten by all but a supervisor.
 func bootstrap(sha256 string, args ...string) []string {
 	script := strings.Join([]string{
 		`set -eu`,
+		`[ "$3" = ` + superviseCommand + ` ] || unset ` + strings.Join(tokenKeys, " "),
 		`dir=$HOME/.mtt`,
 		`mkdir -p "$dir"`,
 		`cp "$1/bin/$2" "$dir/mtt-host"`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,10 @@ type Upload struct {
 	Path   string // on this machine
 	Size   int64  // in bytes; 0 if it is not here
 }
+
+// Environment is the one of Modal's that all of it is in: the one that was asked for, or that MODAL_ENVIRONMENT or the
+// profile names; "" for the account's own.
+func (b *Backend) Environment() string { return b.environment }
 
 // Missing returns those executables that the volume does not have, whole.
 func (b *Backend) Missing(ctx context.Context, uploads []Upload) (missing []Upload, err error) {
@@ -57,19 +62,34 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 	return err
 }
 
-// Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets. exit.NotFound: it has not.
-func (b *Backend) Check(ctx context.Context, spec *run.Spec) error {
+// Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets; and others that are needed for
+// it. exit.NotFound: it has not.
+func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secret) error {
 	for _, volume := range spec.Options.Mounts {
 		if _, err := b.client.volume(ctx, volume); err != nil {
 			return dataError(spec.RunID, volume, b.final(err))
 		}
 	}
-	for _, secret := range spec.Options.Modal.Secrets {
+	for _, secret := range slices.Concat(spec.Options.Modal.Secrets, others) {
 		if _, err := b.client.secret(ctx, b.environment, secret); err != nil {
 			return b.final(err)
 		}
 	}
 	return nil
+}
+
+// Check is that of Backend, where the volume that the run is to be on is not there yet.
+func Check(ctx context.Context, environment string, spec *run.Spec, others ...run.Secret) error {
+	client, err := Connect(ctx, environment)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	b := &Backend{ctx: ctx, client: client}
+	if _, b.environment, err = client.findApp(ctx, appOf(spec.Options.Modal.Volume), false); err != nil {
+		return b.explain(err)
+	}
+	return b.Check(ctx, spec, others...)
 }
 
 // Detach is that of backend.Backend: it starts a supervisor, which starts the attempts. The run has been created, or
@@ -115,7 +135,7 @@ func (b *Backend) forget() {
 }
 
 // supervisor is the Sandbox of supervisor n. It has no GPU, no region and no cloud of its own choice, so that Modal does
-// not preempt it.
+// not preempt it. Its environment is ours, by its name: in a Sandbox there is neither a profile nor a variable to say so.
 func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition, error) {
 	modal := r.Spec.Options.Modal
 	var image, secret string
@@ -135,10 +155,13 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition
 		name: supervisorName(r.ID, n), image: image, secrets: []string{secret}, cpu: supervisorCores, memory: supervisorMemory, capped: true,
 		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
 		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
-		command: bootstrap(modal.HostSHA256, "supervise-modal", r.ID, "--number", fmt.Sprint(n),
-			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", modal.Environment),
+		command: bootstrap(modal.HostSHA256, superviseCommand, r.ID, "--number", fmt.Sprint(n),
+			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", b.environment),
 	}, nil
 }
+
+// superviseCommand is mtt-host's for what supervises a run on Modal.
+const superviseCommand = "supervise-modal"
 
 // startSupervisor makes the Sandbox of supervisor n, which is claimed, and records it.
 func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d definition) error {
@@ -180,18 +203,39 @@ func (c *Client) ownSecret(ctx context.Context, environment string) (id string, 
 	return id, err
 }
 
-// secret returns the id of a Secret that has the keys.
+// tokenKeys are the names of Modal's own credentials, which no Sandbox has but a supervisor's.
+var tokenKeys = []string{"MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"}
+
+// secret returns the id of a Secret that has the keys, and none of Modal's credentials: a Sandbox gets all keys of it.
 func (c *Client) secret(ctx context.Context, environment string, secret run.Secret) (id string, err error) {
-	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
-		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
-			DeploymentName: secret.Name, EnvironmentName: environment, RequiredKeys: secret.Keys,
-		}.Build())
-		id = answer.GetSecretId()
-		return err
-	})
+	id, err = c.secretWith(ctx, environment, secret.Name, secret.Keys)
 	if isCode(err, codes.NotFound) {
 		return "", exit.Errorf(exit.NotFound, "no Secret %s with the key %s on Modal: %w", secret.Name, strings.Join(secret.Keys, ", "), err).
 			Hint("See which there are: modal secret list")
 	}
+	if err != nil {
+		return "", err
+	}
+	for _, key := range tokenKeys { // no call tells the keys, but each can be asked for
+		switch _, err := c.secretWith(ctx, environment, secret.Name, []string{key}); {
+		case err == nil:
+			return "", exit.Errorf(exit.Usage, "the Secret %s has the key %s, and Modal's credentials go to no Sandbox with a plugin", secret.Name, key).
+				Hint("Name one that has what the plugin needs alone: modal secret create NAME KEY=VALUE")
+		case failureOf(err) == nil:
+			return "", err
+		}
+	}
+	return id, nil
+}
+
+// secretWith returns the id of a Secret, and codes.NotFound if it lacks one of the keys.
+func (c *Client) secretWith(ctx context.Context, environment, name string, keys []string) (id string, err error) {
+	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
+			DeploymentName: name, EnvironmentName: environment, RequiredKeys: keys,
+		}.Build())
+		id = answer.GetSecretId()
+		return err
+	})
 	return id, err
 }

@@ -38,6 +38,8 @@ type Settings struct {
 	TrustBlocks    bool
 	AuthTokenLife  time.Duration
 	VolumeLimit    int64
+
+	EchoCredentials bool
 }
 
 func defaults() Settings {
@@ -80,6 +82,7 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.IntVar(&s.ExpireBlocks, "expire-blocks", s.ExpireBlocks, "answer the next `N` requests for blocks as if their address had expired")
 	f.BoolVar(&s.TrustBlocks, "trust-blocks", s.TrustBlocks, "take what is sent for the block that its address names, without hashing it: for measurements, which would pay for what Modal does on machines of its own")
 	f.DurationVar(&s.AuthTokenLife, "auth-token-life", s.AuthTokenLife, "how long an auth token is good")
+	f.BoolVar(&s.EchoCredentials, "echo-credentials", s.EchoCredentials, "repeat in the text of every error what the client has sent to be known by")
 	f.Int64Var(&s.VolumeLimit, "volume-limit", s.VolumeLimit, "the `bytes` that a volume holds; 0 any number")
 	return f
 }
