@@ -19,12 +19,14 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Between is a server that hands on to a fake what it does not refuse: a Modal of a later year, which lacks some calls.
+// Between is a server that hands on to a fake what it does not refuse: a Modal of a later year, which lacks some calls, or
+// one that cannot be reached for a while.
 type Between struct {
 	URL string
 
 	mu      sync.Mutex
 	refused []string
+	cut     chan struct{} // closed while nothing gets through
 }
 
 // Between starts one until the test ends. It refuses nothing yet.
@@ -39,13 +41,29 @@ func (f *Fake) Between(t testing.TB) *Between {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Between{URL: "http://" + listener.Addr().String()}
+	b := &Between{URL: "http://" + listener.Addr().String(), cut: make(chan struct{})}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, from grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(from)
 		if b.refuses(path.Base(method)) {
 			return status.Errorf(codes.Unimplemented, "there is no %s", path.Base(method))
 		}
-		return handOn(from, behind, method)
+		ctx, cancel := context.WithCancel(from.Context())
+		defer cancel()
+		cut := b.isCut()
+		go func() {
+			select {
+			case <-cut:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		err := handOn(ctx, from, behind, method)
+		select {
+		case <-cut:
+			return status.Error(codes.Unavailable, "nothing gets through")
+		default:
+			return err
+		}
 	}))
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -62,6 +80,22 @@ func (b *Between) Refuse(calls ...string) {
 	b.refused = calls
 }
 
+// Cut has nothing get through until Mend: calls fail, and streams break.
+func (b *Between) Cut() { close(b.isCut()) }
+
+// Mend ends what Cut has begun.
+func (b *Between) Mend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = make(chan struct{})
+}
+
+func (b *Between) isCut() chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
+}
+
 func (b *Between) refuses(call string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,11 +104,9 @@ func (b *Between) refuses(call string) bool {
 
 // handOn makes the call that comes in: one request, any number of answers. An empty message keeps what it does not know,
 // so that it can stand for any.
-func handOn(from grpc.ServerStream, behind *grpc.ClientConn, method string) error {
-	headers, _ := metadata.FromIncomingContext(from.Context())
-	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(from.Context(), headers))
-	defer cancel()
-	to, err := behind.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
+func handOn(ctx context.Context, from grpc.ServerStream, behind *grpc.ClientConn, method string) error {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	to, err := behind.NewStream(metadata.NewOutgoingContext(ctx, headers), &grpc.StreamDesc{ServerStreams: true}, method)
 	if err != nil {
 		return err
 	}
