@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	modal "github.com/modal-labs/libmodal/modal-go"
@@ -156,22 +155,8 @@ func (b *Backend) Refresh(ctx context.Context, id string) error {
 	return b.mirror.refresh(ctx, id)
 }
 
-// Mirror brings everything of some runs, of all for none, to this machine, and returns the directory that holds them.
-func (b *Backend) Mirror(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
-		_, err := b.mirror.all(ctx, "runs")
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(1) // the mirror is written by one at a time
-	for _, id := range ids {
-		group.Go(func() error {
-			_, err := b.mirror.all(ctx, "runs/"+id)
-			return err
-		})
-	}
-	return group.Wait()
-}
+// Mirror brings the event files of some runs, of all for none, to where the registry has the runs.
+func (b *Backend) Mirror(ctx context.Context, ids []string) error { return b.mirror.events(ctx, ids) }
 
 // livesFor is for how long it is believed which Sandboxes live.
 const livesFor = 500 * time.Millisecond
@@ -217,7 +202,7 @@ func (b *Backend) explain(err error) error {
 }
 
 // Passes is that of run.Remote.
-func (b *Backend) Passes(err error) bool { return passes(err) }
+func (b *Backend) Passes(err error) bool { return passes(err) || errors.Is(err, errHeld) }
 
 // Asked is that of run.Remote. The supervisor finds the request by itself, and sees to it; but the worker that lives can
 // be told at once, and is to be told where there is no supervisor.
