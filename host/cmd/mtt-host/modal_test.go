@@ -47,6 +47,7 @@ type modalInfo struct {
 	Warning    string   `json:"warning"`
 	Next       string   `json:"next"`
 	AppID      string   `json:"app_id"`
+	Dashboard  string   `json:"dashboard"`
 	SandboxIDs []string `json:"sandbox_ids"`
 }
 

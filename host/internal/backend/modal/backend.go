@@ -247,24 +247,31 @@ func (b *Backend) Follow(r *run.Run, n int) run.Log { return newFollower(b, r, n
 // Complete is that of run.Remote.
 func (b *Backend) Complete(ctx context.Context, r *run.Run, info *run.Info, attempts []run.Attempt) error {
 	info.Backend = "modal"
-	info.AppID = b.app
-	if b.app != "" {
-		info.Dashboard = "https://modal.com/id/" + b.app
-	}
 	supervisors, err := r.Supervisors()
 	if err != nil {
 		return err
 	}
-	info.SandboxIDs = []string{}
+	var sandboxes []*run.Sandbox
 	for _, attempt := range attempts {
-		if attempt.Sandbox != nil {
-			info.SandboxIDs = append(info.SandboxIDs, attempt.Sandbox.SandboxID)
-		}
+		sandboxes = append(sandboxes, attempt.Sandbox)
 	}
 	for _, supervisor := range supervisors {
-		if supervisor.Sandbox != nil {
-			info.SandboxIDs = append(info.SandboxIDs, supervisor.Sandbox.SandboxID)
+		sandboxes = append(sandboxes, supervisor.Sandbox)
+	}
+	// The app is the one that has the run's newest Sandbox. That of today has none of it if somebody has stopped the other.
+	info.AppID, info.SandboxIDs = b.app, []string{}
+	var newest time.Time
+	for _, sandbox := range sandboxes {
+		if sandbox == nil {
+			continue
 		}
+		info.SandboxIDs = append(info.SandboxIDs, sandbox.SandboxID)
+		if sandbox.Time.After(newest) {
+			newest, info.AppID = sandbox.Time, sandbox.AppID
+		}
+	}
+	if info.AppID != "" {
+		info.Dashboard = "https://modal.com/id/" + info.AppID
 	}
 	live, supervised, err := b.Live(ctx, r.ID)
 	if err != nil || len(supervisors) == 0 {

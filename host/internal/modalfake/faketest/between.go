@@ -27,6 +27,9 @@ type Between struct {
 	mu      sync.Mutex
 	refused []string
 	cut     chan struct{} // closed while nothing gets through
+	gather  string        // call that waits for others
+	missing int           // how many more
+	whole   chan struct{} // closed when they are there
 }
 
 // Between starts one until the test ends. It refuses nothing yet.
@@ -49,6 +52,10 @@ func (f *Fake) Between(t testing.TB) *Between {
 		}
 		ctx, cancel := context.WithCancel(from.Context())
 		defer cancel()
+		select {
+		case <-b.gathered(path.Base(method)):
+		case <-ctx.Done():
+		}
 		cut := b.isCut()
 		go func() {
 			select {
@@ -94,6 +101,28 @@ func (b *Between) isCut() chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cut
+}
+
+// Gather has the next n calls of that name wait until all of them are there.
+func (b *Between) Gather(n int, call string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gather, b.missing, b.whole = call, n, make(chan struct{})
+}
+
+// gathered is closed when a call need not wait.
+func (b *Between) gathered(call string) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if call != b.gather {
+		through := make(chan struct{})
+		close(through)
+		return through
+	}
+	if b.missing--; b.missing == 0 {
+		close(b.whole)
+	}
+	return b.whole
 }
 
 func (b *Between) refuses(call string) bool {
