@@ -273,6 +273,7 @@ type (
 			ResumedFrom string `json:"resumed_from"`
 			ResumedStep int64  `json:"resumed_step"`
 			State       string `json:"state"`
+			Cause       string `json:"cause"`
 		} `json:"attempts"`
 	}
 	checkpointInfo struct {

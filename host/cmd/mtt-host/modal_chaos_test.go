@@ -237,7 +237,6 @@ func (c *chaos) over() bool {
 	case 75:
 		c.tell("interrupted: %s", strings.TrimSpace(r.stderr))
 		c.resume()
-	case 69: // it could not be asked
 	default:
 		c.Fatalf("the run has ended so: %v", r)
 	}

@@ -247,15 +247,46 @@ func TestAnAppThatIsStoppedByHandLeavesRunsThatGoOn(t *testing.T) {
 	alone := m.aloneHere(strolls()...)
 	m.expect(0, nil, strolls("--name", "r", "-d")...)
 	m.saved("r", 300)
+	m.expect(0, nil, endless("--name", "s", "-d")...)
+	m.saved("s", 100)
 	watching := m.start("attach", "r")
 	watching.waitFor("saved step")
-	m.fake.MustModal(t, "app", "stop", m.modalInfo("r").AppID, "--yes")
+	app := m.modalInfo("r").AppID
+	m.fake.MustModal(t, "app", "stop", app, "--yes")
 	m.check(watching.wait(), 75, "its supervisor was ended from outside", "the app may have been stopped")
-	if info := m.modalInfo("r"); info.State != "INTERRUPTED" {
-		t.Errorf("the run is %+v", info)
+	m.expect(75, []string{"its supervisor was ended from outside"}, "wait", "s")
+
+	// The app that show names is the one that has the run's Sandboxes, before another run makes a new one and after.
+	for _, begun := range []bool{false, true} {
+		if begun {
+			m.expect(0, nil, strolls("--name", "other", "--new", "-S", "steps=100")...)
+		}
+		if info := m.modalInfo("r"); info.State != "INTERRUPTED" || info.AppID != app || !strings.HasSuffix(info.Dashboard, app) {
+			t.Errorf("another run has begun: %v; the run is %+v, want app %s", begun, info, app)
+		}
+		if said := m.fake.MustModal(t, "app", "logs", app, "--since", "1h"); !strings.Contains(said, `"kind":"saved"`) {
+			t.Errorf("app logs says %s", said)
+		}
+	}
+	// Modal is asked of the two that left no word, and of one not after the other.
+	between := m.fake.Between(t)
+	there := m.elsewhere()
+	there.env = append(there.env, "MODAL_SERVER_URL="+between.URL)
+	between.Gather(2, "SandboxWait")
+	listed := decode[struct{ Items []modalInfo }](m.bench, there.expect(0, nil, "ls", "-o", "json").stdout).Items
+	for i, want := range []struct {
+		id   string
+		code int
+	}{{"r", 75}, {"s", 75}, {"other", 0}} {
+		if len(listed) != 3 || listed[i].RunID != want.id || *listed[i].ExitCode != want.code {
+			t.Fatalf("ls has listed %+v", listed)
+		}
 	}
 	m.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
 	m.equal(m.end("r"), alone)
+	if now := m.modalInfo("r").AppID; now == app || now != m.modalInfo("other").AppID {
+		t.Errorf("what was resumed is in app %s, and was in %s", now, app)
+	}
 }
 
 // A Modal of a later year, which lacks a call: the supervisor leaves, with 69, and its attempt trains on.

@@ -3,6 +3,8 @@ package main_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +81,31 @@ func TestStopReachesARunOnModalWhoseSupervisorIsDead(t *testing.T) {
 	m.expect(6, []string{"run r is STOPPED"}, "wait", "r")
 }
 
+// What an earlier life of a run has ended of is still there when the next has just begun, and is no request to that one.
+func TestStopRightAfterResumeIsHeard(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(0, nil, endless("--name", "r", "-d")...)
+	m.saved("r", 100)
+	m.expect(0, nil, "stop", "r")
+	request := m.expect(0, nil, "volume", "get", "outputs", "runs/r/stop.json", "-").stdout
+	followed := filepath.Join(filepath.Dir(m.tmp), "stop.json") // as one that came between two attempts
+	if err := os.WriteFile(followed, []byte(strings.Replace(request, "{", `{"followed": true,`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.fake.Tell(t, "set", "start-delay=2s") // the next supervisor finds it, and the stop too
+	for _, old := range []string{"followed by an attempt", "followed between two"} {
+		if old == "followed between two" {
+			m.expect(0, nil, "volume", "put", "--force", "outputs", followed, "runs/r/stop.json")
+		}
+		m.expect(0, nil, "resume", "r", "-d")
+		if said := m.expect(0, nil, "stop", "r").stdout; !strings.HasPrefix(said, "r STOPPED at step ") {
+			t.Errorf("with a request that was %s, stop has printed %q", old, said)
+		}
+		m.expect(6, []string{"run r is STOPPED"}, "wait", "r")
+	}
+}
+
 // What an attempt ends with that could write it down itself is what the run ends with.
 func TestExperimentThatFailsOnModal(t *testing.T) {
 	t.Parallel()
@@ -127,16 +154,35 @@ func TestAttemptsThatAreTakenAwayBeforeTheyHaveSavedAreNotRepeatedForEver(t *tes
 	t.Parallel()
 	m := newModalBench(t)
 	m.expect(0, nil, endless("--name", "r", "-d", "--checkpoint-every", "1h")...)
+	following := m.start("logs", "r", "-f", "-o", "json")
+	statuses := []string{"TERMINATED", "SUCCESS", "FAILURE"}
 	for attempt := 1; attempt <= 3; attempt++ {
 		m.until(fmt.Sprintf("attempt %d trains", attempt), func() bool {
 			info := m.show("r")
 			return info.State == "RUNNING" && len(info.Attempts) == attempt
 		})
-		m.fake.Tell(t, "preempt", sandboxName("r"), "--status", []string{"TERMINATED", "SUCCESS", "FAILURE"}[attempt-1])
+		m.fake.Tell(t, "preempt", sandboxName("r"), "--status", statuses[attempt-1])
 	}
 	m.expect(75, []string{"3 attempts in a row have ended without progress", "mtt-host logs r", "mtt-host resume r"}, "wait", "r")
 	if said := m.expect(0, nil, "show", "r").stdout; !strings.Contains(said, "INTERRUPTED") || !strings.Contains(said, "mtt-host resume r") {
 		m.Errorf("show says\n%s", said)
+	}
+	// Each attempt's cause is where one is told to look: in the log, that of the last too, and in show.
+	followed := m.events(following.wait().stdout)
+	logged := m.events(m.expect(0, nil, "logs", "r", "-o", "json").stdout)
+	if fmt.Sprint(followed) != fmt.Sprint(logged) {
+		m.Errorf("followed\n%v\nand logged is\n%v", followed, logged)
+	}
+	info := m.show("r")
+	for i, status := range statuses {
+		if cause := info.Attempts[i].Cause; !strings.Contains(cause, status) {
+			m.Errorf("show says of attempt %d that %q, want %s", i+1, cause, status)
+		}
+		if !slices.ContainsFunc(logged, func(e event) bool {
+			return e.Attempt == i+1 && e.Kind == "ended" && strings.Contains(e.Message, status)
+		}) {
+			m.Errorf("the log does not say how attempt %d ended, %s: %v", i+1, status, logged)
+		}
 	}
 	m.expect(0, nil, "resume", "r", "-d")
 	m.is("r", "RUNNING")

@@ -47,6 +47,7 @@ type modalInfo struct {
 	Warning    string   `json:"warning"`
 	Next       string   `json:"next"`
 	AppID      string   `json:"app_id"`
+	Dashboard  string   `json:"dashboard"`
 	SandboxIDs []string `json:"sandbox_ids"`
 }
 
@@ -194,6 +195,49 @@ func TestRunOnModalIsLikeOneAtHome(t *testing.T) {
 	there.expect(5, []string{"no run nosuch in volume outputs"}, "attach", "nosuch")
 	if got := len(m.show("r").Attempts); got != 2 {
 		m.Errorf("the run has %d attempts after all that, want 2", got)
+	}
+}
+
+// Whoever watches a run does so for days, on a laptop that sleeps: that Modal cannot be reached for a while ends nothing.
+func TestWatchersOutlastAnOutage(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	between := m.fake.Between(t)
+	there := m.elsewhere()
+	there.env = append(there.env, "MODAL_SERVER_URL="+between.URL)
+	m.expect(0, nil, strolls("--name", "r", "-d", "-S", "steps=3000")...)
+	refused := there.start("logs", "r", "-f")
+	m.eventually("the log is followed", func() bool { return refused.stdout.String() != "" })
+	between.Refuse("SandboxList")
+	m.check(refused.wait(), 69, "SandboxList", "newer version of mtt") // no patience helps against that
+	between.Refuse()
+
+	following := there.start("logs", "r", "-f", "-o", "json")
+	watchers := []*process{following, there.start("wait", "r"), there.start("attach", "r")}
+	m.eventually("the run is watched", func() bool {
+		return following.stdout.String() != "" && strings.Contains(watchers[2].stderr.String(), "saved step")
+	})
+	between.Cut()
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	for _, watcher := range watchers {
+		watcher.waitFor("warning: run r is out of sight")
+	}
+	leaving := watchers[2]
+	leaving.signal(syscall.SIGINT)
+	m.check(leaving.wait(), 130, "left run r, and could not ask whether it goes on", "mtt-host attach r")
+	m.expect(0, nil, "wait", "r")
+	between.Mend()
+	for _, watcher := range watchers[:2] {
+		r := watcher.wait()
+		m.check(r, 0, "mtt-host: run r is in sight again")
+		if strings.Count(r.stderr, "out of sight") != 1 || strings.Count(r.stderr, "in sight again") != 1 {
+			t.Errorf("it is said more than once: %s", r.stderr)
+		}
+	}
+	followed := m.events(following.stdout.String())
+	m.whole("what was followed", followed)
+	if logged := m.events(m.expect(0, nil, "logs", "r", "-o", "json").stdout); fmt.Sprint(followed) != fmt.Sprint(logged) {
+		t.Errorf("followed %d events, and %d were logged:\n%v\n%v", len(followed), len(logged), followed, logged)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -31,7 +32,6 @@ func newAttach() *cobra.Command {
 			signals, release := catch(command.Context())
 			defer release()
 			view := newView(command.ErrOrStderr())
-			common.warnOf(signals.stop, watched, view.warn)
 			return follow(command, common, signals, release, view, watched)
 		},
 	}
@@ -40,7 +40,9 @@ func newAttach() *cobra.Command {
 }
 
 // follow shows a run that somebody else lives until it has ended, or Ctrl-C.
-func follow(command *cobra.Command, common common, signals signals, release func(), view *view, watched *run.Run) error {
+func follow(command *cobra.Command, common common, signals signals, release func(), view *view, lived *run.Run) error {
+	watched := lived.Watched(signals.stop, view.warn, view.say)
+	common.warnOf(signals.stop, watched, view.warn)
 	for event, err := range watched.Events(signals.stop, attached, true) {
 		if err != nil && signals.stop.Err() == nil {
 			return err
@@ -52,14 +54,23 @@ func follow(command *cobra.Command, common common, signals signals, release func
 	interrupted := signals.stop.Err() != nil
 	release()
 	view.end()
-	if live, err := watched.Live(); err != nil {
-		return err
-	} else if interrupted && live {
-		return exit.Errorf(exit.Signalled, "left run %s, which goes on", watched.ID).
-			Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", watched.ID, watched.ID)
+	if !interrupted {
+		return summarize(command, common, view, watched, endOf(watched))
 	}
-	return summarize(command, common, view, watched, endOf(watched))
+	left := exit.Errorf(exit.Signalled, "left run %s, which goes on", lived.ID)
+	ctx, cancel := context.WithTimeout(command.Context(), leaving)
+	defer cancel()
+	quiet := func(string) {}
+	if live, err := lived.Watched(ctx, quiet, quiet).Live(); err != nil {
+		left = exit.Errorf(exit.Signalled, "left run %s, and could not ask whether it goes on: %w", lived.ID, err)
+	} else if !live {
+		return summarize(command, common, view, lived, endOf(lived))
+	}
+	return left.Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", lived.ID, lived.ID)
 }
+
+// leaving is how long somebody who leaves waits for word whether the run goes on.
+const leaving = 5 * time.Second
 
 // warningEvery is how often it is looked whether there is something to warn of.
 const warningEvery = 5 * time.Second
@@ -111,10 +122,13 @@ func newLogs() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			view := newView(command.ErrOrStderr())
+			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
 			if follow {
-				common.warnOf(signals.stop, logged, newView(command.ErrOrStderr()).warn)
+				logged = logged.Watched(signals.stop, view.warn, view.say)
+				common.warnOf(signals.stop, logged, view.warn)
 			}
 			for event, err := range logged.Events(signals.stop, last, follow) {
 				if err != nil {
@@ -167,19 +181,30 @@ func newWait() *cobra.Command {
 		Short: "Wait until runs have ended, and exit as the first of them that did not succeed",
 		Args:  between(1, 1000),
 		RunE: func(command *cobra.Command, args []string) error {
+			on, err := common.open(command.Context(), modal.Nothing)
+			if err != nil {
+				return err
+			}
+			defer on.Close()
+			var runs []*run.Run
+			for _, id := range args {
+				found, err := find(command.Context(), on.Registry(), id)
+				if err != nil {
+					return err
+				}
+				runs = append(runs, found)
+			}
+			view := newView(command.ErrOrStderr())
+			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
 			var (
 				infos []*run.Info
 				first error
 			)
-			for _, id := range args {
-				on, waited, err := common.run(command.Context(), id)
-				if err != nil {
-					return err
-				}
-				defer on.Close()
-				common.warnOf(signals.stop, waited, newView(command.ErrOrStderr()).warn)
+			for _, waited := range runs {
+				waited = waited.Watched(signals.stop, view.warn, view.say)
+				common.warnOf(signals.stop, waited, view.warn)
 				if err := untilEnd(signals.stop, waited); err != nil {
 					return err
 				}
@@ -214,16 +239,18 @@ const endPolling = 100 * time.Millisecond
 func untilEnd(ctx context.Context, r *run.Run) error {
 	for {
 		live, err := r.Live()
-		if err != nil {
-			return err
+		if err == nil && !live {
+			err = r.Refresh(ctx)
 		}
-		if !live {
-			return r.Refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return exit.Errorf(exit.Signalled, "run %s is not waited for any more", r.ID)
+		case err != nil || !live:
+			return err
 		}
 		select {
 		case <-time.After(endPolling):
 		case <-ctx.Done():
-			return exit.Errorf(exit.Signalled, "run %s goes on", r.ID)
 		}
 	}
 }
@@ -259,8 +286,11 @@ func newStop() *cobra.Command {
 				return err
 			}
 			defer on.Close()
+			view := newView(command.ErrOrStderr())
+			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
+			stopped = stopped.Watched(signals.stop, view.warn, view.say)
 			if err := stop(signals.stop, stopped, now); err != nil {
 				return err
 			}
@@ -283,34 +313,48 @@ func newStop() *cobra.Command {
 // remindEvery is how often a run elsewhere is reminded of a request: whoever was to see to it may have died meanwhile.
 const remindEvery = 5 * time.Second
 
-// stop asks until the run has ended: a request that comes between two lives of a run is lost with the first.
+// stopPolling is how often what has become of a request is looked for where the run is elsewhere.
+const stopPolling = time.Second
+
+// stop asks until the run has ended: a request that comes between two lives of a run is lost with the first, and the one
+// that is found may be what an earlier life has ended of.
 func stop(ctx context.Context, r *run.Run, now bool) error {
-	var asked time.Time
+	var asked, refreshed time.Time
 	for {
 		live, err := r.Live()
-		if err != nil {
-			return err
+		if err == nil && (!live || time.Since(refreshed) >= stopPolling) {
+			refreshed = time.Now()
+			err = r.Refresh(ctx)
 		}
-		if !live {
-			return r.Refresh(ctx)
-		}
-		request, err := r.StopRequest()
-		if err != nil {
-			return err
+		if err == nil && live {
+			asked, err = ask(r, now, asked)
 		}
 		switch {
-		case request == nil, now && !request.Now:
-			err, asked = r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped}), time.Now()
-		case time.Since(asked) >= remindEvery:
-			err, asked = r.RemindToStop(*request), time.Now()
-		}
-		if err != nil {
+		case ctx.Err() != nil && asked.IsZero():
+			return exit.Errorf(exit.Signalled, "left before run %s was asked to stop", r.ID)
+		case ctx.Err() != nil:
+			return exit.Errorf(exit.Signalled, "run %s was asked to stop, and has not ended yet", r.ID)
+		case err != nil || !live:
 			return err
 		}
 		select {
 		case <-time.After(endPolling):
 		case <-ctx.Done():
-			return exit.Errorf(exit.Signalled, "run %s was asked to stop, and has not ended yet", r.ID)
 		}
+	}
+}
+
+// ask asks a live run to stop, unless somebody has, of which it is reminded now and then. It returns when it was last done.
+func ask(r *run.Run, now bool, last time.Time) (time.Time, error) {
+	request, err := r.StopRequest()
+	switch {
+	case err != nil:
+		return last, err
+	case !request.Pending(), now && !request.Now:
+		return time.Now(), r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped})
+	case time.Since(last) >= remindEvery:
+		return time.Now(), r.RemindToStop(*request)
+	default:
+		return last, nil
 	}
 }

@@ -79,18 +79,22 @@ func (c *common) run(ctx context.Context, id string) (backend.Backend, *run.Run,
 	if err != nil {
 		return nil, nil, err
 	}
-	registry := on.Registry()
-	if err = run.CheckID(id); err == nil {
-		err = registry.Refresh(ctx, id)
-	}
-	var found *run.Run
-	if err == nil {
-		found, err = registry.Get(id)
-	}
+	found, err := find(ctx, on.Registry(), id)
 	if err != nil {
 		return nil, nil, errors.Join(err, on.Close())
 	}
 	return on, found, nil
+}
+
+// find finds a run, of which what is read is up to date.
+func find(ctx context.Context, registry *run.Registry, id string) (*run.Run, error) {
+	if err := run.CheckID(id); err != nil {
+		return nil, err
+	}
+	if err := registry.Refresh(ctx, id); err != nil {
+		return nil, err
+	}
+	return registry.Get(id)
 }
 
 // outputsText is what a command for a person to copy needs besides, to work on the same runs; "" where it works on them

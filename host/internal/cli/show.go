@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -35,11 +36,11 @@ func newList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			all, errs := infosOf(runs)
 			infos := make([]*run.Info, 0, len(runs))
-			for _, listed := range runs {
-				info, err := listed.Info()
-				if err != nil {
-					broken = append(broken, run.Broken{Run: listed, Err: err})
+			for i, info := range all {
+				if errs[i] != nil {
+					broken = append(broken, run.Broken{Run: runs[i], Err: errs[i]})
 					continue
 				}
 				infos = append(infos, info)
@@ -58,6 +59,24 @@ func newList() *cobra.Command {
 	}
 	common.add(command.Flags())
 	return command
+}
+
+// askedAtOnce is of how many runs it is asked at once how they are: on Modal, each whose supervisor left no word costs a call.
+const askedAtOnce = 16
+
+// infosOf reads the state of each run.
+func infosOf(runs []*run.Run) (infos []*run.Info, errs []error) {
+	infos, errs = make([]*run.Info, len(runs)), make([]error, len(runs))
+	var group errgroup.Group
+	group.SetLimit(askedAtOnce)
+	for i, r := range runs {
+		group.Go(func() error {
+			infos[i], errs[i] = r.Info()
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return infos, errs
 }
 
 func printRuns(to io.Writer, infos []*run.Info) error {

@@ -40,8 +40,19 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 			if n := command.ArgsLenAtDash(); n >= 0 {
 				args, flags = args[:n], args[n:]
 			}
+			for _, id := range args {
+				if _, err := find(command.Context(), on.Registry(), id); err != nil {
+					return err
+				}
+			}
+			path, found := tensorboard.Find()
+			if !found {
+				return exit.Errorf(exit.NotFound, "there is no TensorBoard here").
+					Hint("Install it: pip install tensorboard\nOr name one in MTT_TENSORBOARD.")
+			}
 			elsewhere, ok := on.(*modal.Backend)
 			if ok {
+				fmt.Fprintln(command.ErrOrStderr(), "mtt-host: fetching event files; what is here already does not come again")
 				if err := elsewhere.Mirror(command.Context(), args); err != nil {
 					return err
 				}
@@ -49,11 +60,6 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 			shown, err := logdir(on.Registry(), args)
 			if err != nil {
 				return err
-			}
-			path, found := tensorboard.Find()
-			if !found {
-				return exit.Errorf(exit.NotFound, "there is no TensorBoard here").
-					Hint("Install it: pip install tensorboard\nOr name one in MTT_TENSORBOARD.")
 			}
 			board := append([]string{path, "--logdir", shown}, flags...)
 			if ok {
@@ -86,10 +92,18 @@ func watchMirror(command *cobra.Command, on *modal.Backend, ids, args []string) 
 		_ = board.Wait() // it says itself what is wrong
 		close(done)
 	}()
+	stale := false
 	for {
 		select {
 		case <-time.After(mirrorEvery):
-			if err := on.Mirror(signals.stop, ids); err != nil && signals.stop.Err() == nil {
+			err := on.Mirror(signals.stop, ids)
+			switch was := stale; {
+			case signals.stop.Err() != nil:
+			case err == nil && was:
+				stale = false
+				fmt.Fprintln(command.ErrOrStderr(), "mtt-host: what TensorBoard shows is up to date again")
+			case err != nil && !was:
+				stale = true
 				fmt.Fprintf(command.ErrOrStderr(), "warning: what TensorBoard shows is not up to date: %v\n", err)
 			}
 		case <-done:

@@ -47,7 +47,7 @@ func (r *Run) Events(ctx context.Context, last int, follow bool) iter.Seq2[event
 				history = nil
 				return take(events)
 			})
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				yield(eventlog.Event{}, err)
 			}
 			if err != nil || !more {
@@ -83,7 +83,7 @@ func (r *Run) attemptEvents(ctx context.Context, n int, follow bool, take func([
 		over := err == nil
 		events, err := log.Read(over || !live)
 		ended = ended || slices.ContainsFunc(events, func(e eventlog.Event) bool { return e.Kind == eventlog.Ended })
-		if over && !ended && err == nil {
+		if (over || !live) && !ended && err == nil {
 			if event, ok := r.endEvent(n); ok {
 				events = append(events, event)
 			}

@@ -26,8 +26,12 @@ type Remote interface {
 	Asked(ctx context.Context, id string, request StopRequest) error
 	// Follow reads what attempt n of a run logs.
 	Follow(r *Run, n int) Log
-	// Complete adds what only the backend knows of a run. It asks nobody.
-	Complete(r *Run, info *Info, attempts []Attempt) error
+	// Complete adds what only the backend knows of a run: where it lives, and for one whose supervisor left no word, how
+	// that has ended, which it asks for.
+	Complete(ctx context.Context, r *Run, info *Info, attempts []Attempt) error
+	// Passes says whether an error is one that passes, such as that the volume cannot be reached now: the same call may
+	// succeed later.
+	Passes(err error) bool
 }
 
 // OpenRemote returns the registry of a remote volume, which people know by its name. ctx ends whatever its runs ask the volume for.
@@ -122,5 +126,5 @@ func (r remote) refresh(ctx context.Context, id string) error { return r.volume.
 func (r remote) follow(run *Run, n int) Log                   { return r.volume.Follow(run, n) }
 
 func (r remote) complete(run *Run, info *Info, attempts []Attempt) error {
-	return r.volume.Complete(run, info, attempts)
+	return r.volume.Complete(r.ctx, run, info, attempts)
 }

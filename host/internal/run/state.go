@@ -139,7 +139,7 @@ func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest
 	if result != nil {
 		return result.State
 	}
-	if live && request != nil {
+	if live && request.Pending() {
 		return Stopping
 	}
 	if !live && request != nil && request.Followed {

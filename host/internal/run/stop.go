@@ -20,6 +20,9 @@ type StopRequest struct {
 	Time     time.Time `json:"time"`
 }
 
+// Pending says that the request is one that somebody who lives the run has to see to. nil is none.
+func (s *StopRequest) Pending() bool { return s != nil && !s.Followed }
+
 func (s *StopRequest) same(other *StopRequest) bool {
 	return s != nil && other != nil && s.Time.Equal(other.Time)
 }

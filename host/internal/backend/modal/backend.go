@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	modal "github.com/modal-labs/libmodal/modal-go"
@@ -156,22 +155,8 @@ func (b *Backend) Refresh(ctx context.Context, id string) error {
 	return b.mirror.refresh(ctx, id)
 }
 
-// Mirror brings everything of some runs, of all for none, to this machine, and returns the directory that holds them.
-func (b *Backend) Mirror(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
-		_, err := b.mirror.all(ctx, "runs")
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(1) // the mirror is written by one at a time
-	for _, id := range ids {
-		group.Go(func() error {
-			_, err := b.mirror.all(ctx, "runs/"+id)
-			return err
-		})
-	}
-	return group.Wait()
-}
+// Mirror brings the event files of some runs, of all for none, to where the registry has the runs.
+func (b *Backend) Mirror(ctx context.Context, ids []string) error { return b.mirror.events(ctx, ids) }
 
 // livesFor is for how long it is believed which Sandboxes live.
 const livesFor = 500 * time.Millisecond
@@ -211,10 +196,13 @@ func (b *Backend) alive(ctx context.Context) ([]string, error) {
 // explain is for calls after which only Modal's word is left.
 func (b *Backend) explain(err error) error {
 	if failed, ok := errors.AsType[*failure](err); ok {
-		return exit.Errorf(exit.Unavailable, "Modal refuses: %s", failed.text)
+		return exit.Errorf(exit.Unavailable, "%w: %s", errRefused, failed.text)
 	}
 	return err
 }
+
+// Passes is that of run.Remote.
+func (b *Backend) Passes(err error) bool { return passes(err) || errors.Is(err, errHeld) }
 
 // Asked is that of run.Remote. The supervisor finds the request by itself, and sees to it; but the worker that lives can
 // be told at once, and is to be told where there is no supervisor.
@@ -258,40 +246,47 @@ const (
 func (b *Backend) Follow(r *run.Run, n int) run.Log { return newFollower(b, r, n) }
 
 // Complete is that of run.Remote.
-func (b *Backend) Complete(r *run.Run, info *run.Info, attempts []run.Attempt) error {
+func (b *Backend) Complete(ctx context.Context, r *run.Run, info *run.Info, attempts []run.Attempt) error {
 	info.Backend = "modal"
-	info.AppID = b.app
-	if b.app != "" {
-		info.Dashboard = "https://modal.com/id/" + b.app
-	}
 	supervisors, err := r.Supervisors()
 	if err != nil {
 		return err
 	}
-	info.SandboxIDs = []string{}
+	var sandboxes []*run.Sandbox
 	for _, attempt := range attempts {
-		if attempt.Sandbox != nil {
-			info.SandboxIDs = append(info.SandboxIDs, attempt.Sandbox.SandboxID)
-		}
+		sandboxes = append(sandboxes, attempt.Sandbox)
 	}
 	for _, supervisor := range supervisors {
-		if supervisor.Sandbox != nil {
-			info.SandboxIDs = append(info.SandboxIDs, supervisor.Sandbox.SandboxID)
+		sandboxes = append(sandboxes, supervisor.Sandbox)
+	}
+	// The app is the one that has the run's newest Sandbox. That of today has none of it if somebody has stopped the other.
+	info.AppID, info.SandboxIDs = b.app, []string{}
+	var newest time.Time
+	for _, sandbox := range sandboxes {
+		if sandbox == nil {
+			continue
+		}
+		info.SandboxIDs = append(info.SandboxIDs, sandbox.SandboxID)
+		if sandbox.Time.After(newest) {
+			newest, info.AppID = sandbox.Time, sandbox.AppID
 		}
 	}
-	live, supervised, err := b.Live(b.ctx, r.ID)
+	if info.AppID != "" {
+		info.Dashboard = "https://modal.com/id/" + info.AppID
+	}
+	live, supervised, err := b.Live(ctx, r.ID)
 	if err != nil || len(supervisors) == 0 {
 		return err
 	}
 	last := supervisors[len(supervisors)-1]
 	switch {
 	case live && !supervised:
-		info.Warning = "its supervisor has left" + b.whyLeft(last) + ": the attempt goes on, but no other would follow; start a supervisor: mtt-host resume " + r.ID
+		info.Warning = "its supervisor has left" + b.whyLeft(ctx, last) + ": the attempt goes on, but no other would follow; start a supervisor: mtt-host resume " + r.ID
 	case live || info.State == run.Succeeded || info.State == run.Failed:
 	case last.End != nil && last.End.Code != exit.OK:
 		info.ExitCode, info.Error, info.Next = &last.End.Code, last.End.Cause, last.End.Next
 	case last.End == nil && info.ExitCode == nil:
-		if ended := b.endOf(r, last); ended != nil {
+		if ended := b.endOf(ctx, r, last); ended != nil {
 			info.ExitCode, info.Error, info.Next = &ended.Code, ended.Error(), ended.Next
 		}
 	}
@@ -299,11 +294,11 @@ func (b *Backend) Complete(r *run.Run, info *run.Info, attempts []run.Attempt) e
 }
 
 // endOf is how a run has ended whose supervisor could not record why it left, as far as Modal knows; nil for not at all.
-func (b *Backend) endOf(r *run.Run, last run.Supervisor) *exit.Error {
+func (b *Backend) endOf(ctx context.Context, r *run.Run, last run.Supervisor) *exit.Error {
 	if last.Sandbox == nil {
 		return nil
 	}
-	result, err := b.client.wait(b.ctx, last.Sandbox.SandboxID, 0)
+	result, err := b.client.wait(ctx, last.Sandbox.SandboxID, 0)
 	if err != nil || result == nil {
 		return nil
 	}
@@ -333,14 +328,14 @@ func (b *Backend) tampered(r *run.Run) *exit.Error {
 }
 
 // whyLeft is why a supervisor left that could not say so on the volume.
-func (b *Backend) whyLeft(supervisor run.Supervisor) string {
+func (b *Backend) whyLeft(ctx context.Context, supervisor run.Supervisor) string {
 	if supervisor.End != nil {
 		return ", since " + supervisor.End.Cause
 	}
 	if supervisor.Sandbox == nil {
 		return ""
 	}
-	result, err := b.client.wait(b.ctx, supervisor.Sandbox.SandboxID, 0)
+	result, err := b.client.wait(ctx, supervisor.Sandbox.SandboxID, 0)
 	switch {
 	case err != nil || result == nil:
 		return ""

@@ -75,6 +75,15 @@ func final(name string, failed *failure) error {
 // errNoCall is what no repetition helps against.
 var errNoCall = errors.New("a call that this version of mtt needs is gone from Modal")
 
+// errRefused is what Modal has understood and will not do.
+var errRefused = errors.New("Modal refuses")
+
+// passes says whether what a call has failed with may pass: Modal cannot be reached, or fails. What it refuses or lacks now
+// it will tomorrow.
+func passes(err error) bool {
+	return exit.Of(err) == exit.Unavailable && !errors.Is(err, errNoCall) && !errors.Is(err, errRefused)
+}
+
 // pause waits before the next try: longer each time, up to five seconds, and never as long as others that failed at the
 // same moment.
 func pause(ctx context.Context, tried int) error {

@@ -36,8 +36,9 @@ func newFollower(b *Backend, r *run.Run, attempt int) *follower {
 	return &follower{backend: b, run: r, attempt: attempt, file: eventlog.NewReader(r.LogFile(attempt)), ahead: map[uint64]eventlog.Event{}}
 }
 
-// lastWords is how long is waited for what the Sandbox of an attempt that was killed has printed.
-const lastWords = 5 * time.Second
+// lastWords is how long is waited for what the Sandbox of an attempt that was killed has printed. A stream that Modal has
+// just not been there for is tried again within five seconds, and then has to be read.
+const lastWords = 15 * time.Second
 
 // Read is that of run.Log.
 func (f *follower) Read(over bool) ([]eventlog.Event, error) {

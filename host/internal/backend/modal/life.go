@@ -460,7 +460,7 @@ const patient = 30 * time.Second
 func (l *life) persist(ctx context.Context, what string, do func() error) error {
 	for wait := time.Second; ; wait = min(2*wait, patient) {
 		err := do()
-		if exit.Of(err) != exit.Unavailable || errors.Is(err, errNoCall) {
+		if !passes(err) {
 			return l.backend.final(err)
 		}
 		l.say("cannot %s, and tries again in %s: %v", what, wait, err)

@@ -8,65 +8,214 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/partial"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/transfer"
 )
 
 // mirror is a copy, on this machine, of the small files of the runs on a volume. What was fetched is not fetched again,
 // so that a thousand runs are read as fast as if they were here.
+//
+// Several commands may use it at once. Who reads takes no lock: files are replaced whole, or continued at their end. Who
+// writes has a lock, one for each run, from before he lists what the volume has: what was put, or fetched, meanwhile would
+// else be replaced by what was there before. Event files, which may take minutes to come, have a lock of their own, so that
+// nobody waits for them who does not want them.
 type mirror struct {
 	volume *Volume
 	dir    string
 }
 
-// openMirror returns the mirror of a volume. Several commands may use it at once.
+// unusedFor is how long a mirror is kept that nobody has opened, since volumes are deleted and nobody says so here.
+const unusedFor = 30 * 24 * time.Hour
+
+// openMirror returns the mirror of a volume, and removes those that are not used any more.
 func openMirror(volume *Volume) (*mirror, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
-	m := &mirror{volume, filepath.Join(cache, "mtt", "mirrors", volume.id)}
-	return m, os.MkdirAll(filepath.Join(m.dir, "runs"), 0o700)
+	all := filepath.Join(cache, "mtt", "mirrors")
+	m := &mirror{volume, filepath.Join(all, volume.id)}
+	for _, dir := range []string{"runs", recordLocks, eventLocks} {
+		if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	now := time.Now()
+	if err := os.Chtimes(m.dir, now, now); err != nil {
+		return nil, err
+	}
+	mirrors, err := os.ReadDir(all)
+	for _, other := range mirrors {
+		if info, err := other.Info(); err == nil && now.Sub(info.ModTime()) > unusedFor {
+			_ = os.RemoveAll(filepath.Join(all, other.Name())) // or the next command does
+		}
+	}
+	return m, err
 }
 
 // refresh brings the records of a run, or of all for "", up to date: what is small, and the logs of runs that are not
 // over, or of the one that is asked for.
 func (m *mirror) refresh(ctx context.Context, id string) error {
-	release, err := m.lock(ctx)
+	if id != "" {
+		return m.records(ctx, id, func(name string) bool { return isRecord(name) || isLog(name) })
+	}
+	_, err := m.all(ctx)
+	return err
+}
+
+// all brings the records of all runs up to date, and returns what the volume has of them.
+func (m *mirror) all(ctx context.Context) (map[string][]backend.Entry, error) {
+	runs, err := m.list(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runsAtOnce)
+	for id, entries := range runs {
+		log := unfinished(entries)
+		wanted := func(name string) bool { return isRecord(name) || name == log }
+		if !m.has(id, entries, wanted) {
+			group.Go(func() error { return m.records(ctx, id, wanted) })
+		}
+	}
+	return runs, group.Wait()
+}
+
+// runsAtOnce is how many runs are brought up to date at once. Each has calls of its own.
+const runsAtOnce = 16
+
+// events brings the records of some runs, of all for none, up to date, and their event files.
+func (m *mirror) events(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		runs, err := m.all(ctx)
+		if err != nil {
+			return err
+		}
+		for id, entries := range runs {
+			if !m.has(id, entries, isEvents) {
+				ids = append(ids, id)
+			}
+		}
+	} else {
+		for _, id := range ids {
+			if err := m.records(ctx, id, isRecord); err != nil {
+				return err
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runsAtOnce)
+	for _, id := range ids {
+		group.Go(func() error {
+			release, err := m.lock(ctx, eventLocks, id)
+			if err != nil {
+				return err
+			}
+			defer release()
+			_, err = m.fetch(ctx, id, isEvents)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// records brings files of a run up to date that are not event files, and removes what the volume does not have any more.
+func (m *mirror) records(ctx context.Context, id string, wanted func(name string) bool) error {
+	release, err := m.lock(ctx, recordLocks, id)
 	if err != nil {
 		return err
 	}
 	defer release()
-	below := path.Join("runs", id)
-	entries, err := m.volume.List(ctx, below, true)
-	if errors.Is(err, fs.ErrNotExist) {
-		entries, err = nil, m.volume.exists(ctx)
-	}
+	entries, err := m.fetch(ctx, id, wanted)
 	if err != nil {
 		return err
 	}
-	var wanted []backend.Entry
-	logged := unfinished(entries)
-	for _, entry := range entries {
-		if isRecord(entry.Path) || isLog(entry.Path) && (id != "" || logged[entry.Path]) {
-			wanted = append(wanted, entry)
+	return m.prune(id, entries)
+}
+
+// fetch brings files of a run here, and returns what the volume has of it. The caller has a lock.
+func (m *mirror) fetch(ctx context.Context, id string, wanted func(name string) bool) ([]backend.Entry, error) {
+	runs, err := m.list(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var files []backend.Entry
+	for _, entry := range runs[id] {
+		if entry.Type == backend.File && wanted(entry.Path) {
+			files = append(files, entry)
 		}
 	}
 	t := &transfer.Transfer{Volume: m.volume}
-	if err := t.Entries(ctx, "", wanted, m.dir); err != nil {
-		return err
+	return runs[id], t.Entries(ctx, "", files, m.dir)
+}
+
+// list returns what the volume has of a run, or of all for "", and of all those that are only here: nothing.
+func (m *mirror) list(ctx context.Context, id string) (map[string][]backend.Entry, error) {
+	entries, err := m.volume.List(ctx, path.Join("runs", id), true)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = m.volume.exists(ctx)
 	}
-	return m.prune(below, entries)
+	if err != nil {
+		return nil, err
+	}
+	runs := map[string][]backend.Entry{}
+	for _, entry := range entries {
+		_, below, _ := strings.Cut(entry.Path, "/")
+		of, _, _ := strings.Cut(below, "/")
+		if run.CheckID(of) == nil {
+			runs[of] = append(runs[of], entry)
+		}
+	}
+	if id != "" {
+		return runs, nil
+	}
+	here, err := os.ReadDir(filepath.Join(m.dir, "runs"))
+	for _, entry := range here {
+		if _, there := runs[entry.Name()]; !there {
+			runs[entry.Name()] = nil
+		}
+	}
+	return runs, err
+}
+
+// has says whether what is wanted of a run is here as it is on the volume, and nothing besides that is not there.
+func (m *mirror) has(id string, entries []backend.Entry, wanted func(name string) bool) bool {
+	missing := map[string]backend.Entry{}
+	for _, entry := range entries {
+		if entry.Type == backend.File && wanted(entry.Path) {
+			missing[entry.Path] = entry
+		}
+	}
+	err := m.walk(id, entries, func(name string, found fs.DirEntry, listed bool) error {
+		if !listed {
+			return fs.ErrExist
+		}
+		entry, ok := missing[m.there(name)]
+		if !ok {
+			return nil
+		}
+		info, err := found.Info()
+		if err == nil && info.Size() == entry.Size && info.ModTime().Equal(entry.Modified) {
+			delete(missing, entry.Path)
+		}
+		return err
+	})
+	return err == nil && len(missing) == 0
 }
 
 // put writes a file to the volume, and then here.
 func (m *mirror) put(ctx context.Context, name string, raw []byte, exclusive bool) error {
-	release, err := m.lock(ctx)
+	release, err := m.lock(ctx, recordLocks, idOf(name))
 	if err != nil {
 		return err
 	}
@@ -99,7 +248,7 @@ func (small) Close() error { return nil }
 
 // remove removes a file of the volume, and here.
 func (m *mirror) remove(ctx context.Context, name string) error {
-	release, err := m.lock(ctx)
+	release, err := m.lock(ctx, recordLocks, idOf(name))
 	if err != nil {
 		return err
 	}
@@ -113,19 +262,6 @@ func (m *mirror) remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// all fetches everything of a directory of the volume, event files too.
-func (m *mirror) all(ctx context.Context, dir string) (moved int64, err error) {
-	release, err := m.lock(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer release()
-	t := &transfer.Transfer{Volume: m.volume}
-	err = t.Sync(ctx, dir, filepath.Join(m.dir, filepath.FromSlash(dir)))
-	_, moved, _ = t.Moved()
-	return moved, err
-}
-
 // isRecord says whether a path is one of a run's JSON files.
 func isRecord(name string) bool { return path.Ext(name) == ".json" }
 
@@ -134,75 +270,150 @@ func isLog(name string) bool {
 	return path.Base(path.Dir(name)) == "log" && strings.Contains(path.Base(name), ".jsonl")
 }
 
-// unfinished returns the logs of newest attempts that have not ended: how far those are is only in their logs.
-func unfinished(entries []backend.Entry) map[string]bool {
-	there := make(map[string]bool, len(entries))
-	newest := map[string]string{} // claim.json by run; as names of the same length compare as numbers do
+// isEvents says whether a path is that of an event file.
+func isEvents(name string) bool { return strings.Contains(path.Base(name), ".tfevents.") }
+
+// idOf is the run that a path belongs to.
+func idOf(name string) string { return strings.Split(name, "/")[1] } // runs/<id>/…
+
+// unfinished returns the log of a run's newest attempt, if that has not ended: how far it is is only in its log.
+func unfinished(entries []backend.Entry) string {
+	newest, ended := 0, map[int]bool{}
 	for _, entry := range entries {
-		there[entry.Path] = true
 		parts := strings.Split(entry.Path, "/") // runs/<id>/attempts/<n>/claim.json
-		if len(parts) == 5 && parts[2] == "attempts" && parts[4] == "claim.json" {
-			if n := parts[3]; len(n) > len(newest[parts[1]]) || len(n) == len(newest[parts[1]]) && n > newest[parts[1]] {
-				newest[parts[1]] = n
-			}
+		if len(parts) != 5 || parts[2] != "attempts" {
+			continue
+		}
+		n, err := strconv.Atoi(parts[3])
+		switch {
+		case err != nil:
+		case parts[4] == "claim.json":
+			newest = max(newest, n)
+		case parts[4] == "end.json":
+			ended[n] = true
 		}
 	}
-	logs := map[string]bool{}
-	for id, n := range newest {
-		if !there[path.Join("runs", id, "attempts", n, "end.json")] {
-			logs[path.Join("runs", id, "log", n+".jsonl")] = true
-		}
+	if newest == 0 || ended[newest] {
+		return ""
 	}
-	return logs
+	return path.Join("runs", idOf(entries[0].Path), "log", strconv.Itoa(newest)+".jsonl")
 }
 
-// prune removes what the volume does not have any more.
-func (m *mirror) prune(below string, entries []backend.Entry) error {
-	there := make(map[string]bool, len(entries))
+// walk visits what is here of a run, and says what of it is listed, of an unfinished file whether the whole one is. each may
+// remove what is not.
+func (m *mirror) walk(id string, entries []backend.Entry, each func(name string, found fs.DirEntry, listed bool) error) error {
+	there := map[string]bool{}
+	bases := map[string][]string{}
 	for _, entry := range entries {
-		there[entry.Path] = true
+		for name := entry.Path; name != "." && !there[name]; name = path.Dir(name) {
+			there[name] = true
+			bases[path.Dir(name)] = append(bases[path.Dir(name)], path.Base(name))
+		}
 	}
-	root := filepath.Join(m.dir, filepath.FromSlash(below))
-	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+	return filepath.WalkDir(filepath.Join(m.dir, "runs", id), func(name string, found fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(m.dir, name)
-		if err != nil || name == root && (len(entries) > 0 || below == "runs") || there[filepath.ToSlash(relative)] {
-			return err
+		relative := m.there(name)
+		listed := there[relative]
+		if partial.Is(relative) {
+			listed = slices.ContainsFunc(bases[path.Dir(relative)], func(base string) bool {
+				return len(partial.Outdated([]string{path.Base(relative)}, base)) > 0
+			})
 		}
-		if entry.IsDir() {
+		return each(name, found, listed)
+	})
+}
+
+// there is the path on the volume of a file that is here.
+func (m *mirror) there(name string) string {
+	relative, err := filepath.Rel(m.dir, name)
+	if err != nil {
+		return ""
+	}
+	return filepath.ToSlash(relative)
+}
+
+// prune removes what the volume does not have any more. The caller has the lock of the run's records.
+func (m *mirror) prune(id string, entries []backend.Entry) error {
+	if len(entries) == 0 { // nor the run; whoever waits for a lock makes another
+		return errors.Join(
+			os.RemoveAll(filepath.Join(m.dir, "runs", id)),
+			removeFile(filepath.Join(m.dir, eventLocks, id)),
+			removeFile(filepath.Join(m.dir, recordLocks, id)),
+		)
+	}
+	return m.walk(id, entries, func(name string, found fs.DirEntry, listed bool) error {
+		switch {
+		case listed:
+			return nil
+		case !found.IsDir():
+			return removeFile(name)
+		default:
 			if err := os.RemoveAll(name); err != nil {
 				return err
 			}
 			return fs.SkipDir
 		}
-		return os.Remove(name)
 	})
 }
 
-// lock keeps other commands from writing the mirror until release.
-func (m *mirror) lock(ctx context.Context) (release func(), err error) {
-	file, err := os.OpenFile(filepath.Join(m.dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+func removeFile(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Directories of locks, each a file with the name of a run.
+const (
+	recordLocks = "locks/records"
+	eventLocks  = "locks/events"
+)
+
+// lockTime is how long the lock of a run's records is waited for: far longer than anybody needs it who is not stopped.
+const lockTime = 30 * time.Second
+
+// errHeld says that a lock was waited for in vain.
+var errHeld = errors.New("another command has been writing what is kept of the run on this machine, and has not come to an end")
+
+// lock keeps other commands from writing what is here of a run until release.
+func (m *mirror) lock(ctx context.Context, locks, id string) (release func(), err error) {
+	if err := run.CheckID(id); err != nil {
 		return nil, err
 	}
+	if locks == recordLocks {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, lockTime, exit.Errorf(exit.StillRunning, "%w: run %s in %s", errHeld, id, m.dir).
+			Hint("If it was stopped, by Ctrl-Z, say, have it go on, or end it."))
+		defer cancel()
+	}
+	name := filepath.Join(m.dir, filepath.FromSlash(locks), id)
 	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { file.Close() }, nil
+		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			file.Close()
+		err = partial.Lock(file)
+		if err == nil {
+			// Whoever had the lock before may have removed it, with the run.
+			ours, err := file.Stat()
+			if err == nil {
+				if now, err := os.Stat(name); err == nil && os.SameFile(ours, now) {
+					return func() { file.Close() }, nil
+				}
+			}
+		}
+		file.Close()
+		if err != nil && !errors.Is(err, partial.ErrBusy) {
 			return nil, err
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-ctx.Done():
-			file.Close()
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -19,13 +19,18 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Between is a server that hands on to a fake what it does not refuse: a Modal of a later year, which lacks some calls.
+// Between is a server that hands on to a fake what it does not refuse: a Modal of a later year, which lacks some calls, or
+// one that cannot be reached for a while.
 type Between struct {
 	URL string
 
 	mu      sync.Mutex
 	refused []string
 	with    codes.Code
+	cut     chan struct{} // closed while nothing gets through
+	gather  string        // call that waits for others
+	missing int           // how many more
+	whole   chan struct{} // closed when they are there
 }
 
 // Between starts one until the test ends. It refuses nothing yet.
@@ -40,13 +45,33 @@ func (f *Fake) Between(t testing.TB) *Between {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Between{URL: "http://" + listener.Addr().String()}
+	b := &Between{URL: "http://" + listener.Addr().String(), cut: make(chan struct{})}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, from grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(from)
 		if code := b.refuses(path.Base(method)); code != codes.OK {
 			return status.Errorf(code, "there is no %s", path.Base(method))
 		}
-		return handOn(from, behind, method)
+		ctx, cancel := context.WithCancel(from.Context())
+		defer cancel()
+		select {
+		case <-b.gathered(path.Base(method)):
+		case <-ctx.Done():
+		}
+		cut := b.isCut()
+		go func() {
+			select {
+			case <-cut:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		err := handOn(ctx, from, behind, method)
+		select {
+		case <-cut:
+			return status.Error(codes.Unavailable, "nothing gets through")
+		default:
+			return err
+		}
 	}))
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -66,6 +91,44 @@ func (b *Between) RefuseWith(code codes.Code, calls ...string) {
 	b.refused, b.with = calls, code
 }
 
+// Cut has nothing get through until Mend: calls fail, and streams break.
+func (b *Between) Cut() { close(b.isCut()) }
+
+// Mend ends what Cut has begun.
+func (b *Between) Mend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = make(chan struct{})
+}
+
+func (b *Between) isCut() chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
+}
+
+// Gather has the next n calls of that name wait until all of them are there.
+func (b *Between) Gather(n int, call string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gather, b.missing, b.whole = call, n, make(chan struct{})
+}
+
+// gathered is closed when a call need not wait.
+func (b *Between) gathered(call string) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if call != b.gather {
+		through := make(chan struct{})
+		close(through)
+		return through
+	}
+	if b.missing--; b.missing == 0 {
+		close(b.whole)
+	}
+	return b.whole
+}
+
 // refuses returns the code with which a call is refused; codes.OK for one that is not.
 func (b *Between) refuses(call string) codes.Code {
 	b.mu.Lock()
@@ -78,11 +141,9 @@ func (b *Between) refuses(call string) codes.Code {
 
 // handOn makes the call that comes in: one request, any number of answers. An empty message keeps what it does not know,
 // so that it can stand for any.
-func handOn(from grpc.ServerStream, behind *grpc.ClientConn, method string) error {
-	headers, _ := metadata.FromIncomingContext(from.Context())
-	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(from.Context(), headers))
-	defer cancel()
-	to, err := behind.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
+func handOn(ctx context.Context, from grpc.ServerStream, behind *grpc.ClientConn, method string) error {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	to, err := behind.NewStream(metadata.NewOutgoingContext(ctx, headers), &grpc.StreamDesc{ServerStreams: true}, method)
 	if err != nil {
 		return err
 	}
