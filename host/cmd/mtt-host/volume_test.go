@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -154,13 +155,31 @@ func TestSyncFollowsWhatGrows(t *testing.T) {
 	}
 }
 
+// However the volume of a live run is named: as itself, from within or from outside, or by a link; and so is its data.
 func TestVolumeKeepsWhatALiveRunUses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "50")
+	above := filepath.Dir(b.outputs)
+	data, link := filepath.Join(above, "data", "images"), filepath.Join(above, "link")
+	if err := errors.Join(os.MkdirAll(data, 0o755), os.Symlink(b.outputs, link)); err != nil {
+		t.Fatal(err)
+	}
+	p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "50", "--mount", data+":images")
 	b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
-	for _, path := range []string{"runs/r", "checkpoints/r", "files/r", "checkpoints", "bin", "runs/r/log"} {
-		b.expect(7, []string{"run r is still running"}, "volume", "rm", b.outputs, path, "-r")
+	// One that has ended and another volume are in nobody's way.
+	b.expect(0, nil, "run", pluginPath("walk"), "--name", "ended", "-S", "steps=10")
+	for _, target := range [][2]string{
+		{b.outputs, "runs/r"}, {b.outputs, "checkpoints/r"}, {b.outputs, "files/r"}, {b.outputs, "checkpoints"}, {b.outputs, "bin"}, {b.outputs, "runs/r/log"},
+		{filepath.Join(b.outputs, "runs"), "r"}, {filepath.Join(b.outputs, "checkpoints", "r"), filepath.Base(filepath.Dir(manifests(b, "r")[0]))},
+		{above, "outputs"}, {above, "link"}, {above, "outputs/runs"}, {filepath.Dir(above), filepath.Base(above)}, {link, "runs/r"},
+	} {
+		b.expect(7, []string{"run r is still running"}, "volume", "rm", target[0], target[1], "-r", "--outputs", filepath.Join(above, "none"))
+	}
+	for _, target := range [][2]string{{above, "data"}, {above, "data/images"}, {filepath.Dir(data), "images"}} {
+		b.expect(7, []string{"run r is still running"}, "volume", "rm", target[0], target[1], "-r")
+	}
+	if got := decode[struct{ Path string }](b, b.expect(0, nil, "volume", "rm", b.outputs, "runs/ended", "-r", "-o", "json").stdout); got.Path != "runs/ended" {
+		t.Errorf("rm has printed %+v", got)
 	}
 	p.signal(syscall.SIGINT)
 	b.check(p.wait(), 130)
@@ -169,6 +188,7 @@ func TestVolumeKeepsWhatALiveRunUses(t *testing.T) {
 		b.expect(0, nil, "volume", "rm", b.outputs, path, "-r")
 	}
 	b.expect(5, nil, "show", "r")
+	b.expect(0, nil, "volume", "rm", above, "data", "-r")
 }
 
 func TestKilledCopyIsGoneOnWith(t *testing.T) {
