@@ -8,7 +8,6 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
-	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -28,8 +27,8 @@ func newVolumeRemove() *cobra.Command {
 		Short: "Remove a file of a volume, or with -r a directory",
 		Long: `Remove a file of a volume, or with -r a directory.
 
-What a live run uses is not removed: what is its own on the volume that it is on, and, if its outputs are in --outputs,
-the data that it was given with --mount.`,
+What a live run uses is not removed: what is its own on the volume that it is on, and the data that it was given with
+--mount. Of data on this machine, that is known of the runs in --outputs.`,
 		Args: exactly(2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
@@ -60,15 +59,7 @@ func (o *volumeOptions) guard(ctx context.Context, volume backend.Volume, name, 
 		return nil, err
 	}
 	if elsewhere, ok := volume.(*modal.Volume); ok {
-		live, err := elsewhere.LiveRuns(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if using := run.Users(clean, live); len(using) > 0 {
-			return nil, exit.Errorf(exit.StillRunning, "run %s is still running, and uses %s", using[0], clean).
-				Hint("Stop it first: mtt-host stop %s", using[0])
-		}
-		return func() {}, nil
+		return func() {}, elsewhere.InUse(ctx, clean)
 	}
 	return run.Hold(ctx, filepath.Join(name, filepath.FromSlash(clean)), o.outputs)
 }
