@@ -78,8 +78,32 @@ func TestVolumeGivesBackWhatItWasGiven(t *testing.T) {
 	if got := b.files(filepath.Join(vol, "data")); !maps.Equal(got, tree) {
 		t.Errorf("the volume has %v", slices.Sorted(maps.Keys(got)))
 	}
-	if again := b.moved("put", vol, source); again.Files != 0 || again.Unchanged != int64(len(tree)) {
+	if again := b.moved("put", vol, source); again.Files != 0 || again.Bytes != 0 || again.Unchanged != int64(len(tree)) {
 		t.Errorf("a second put moved %+v", again)
+	}
+	// By a link it is the same directory. Links within it are followed to files, and what is left out is said.
+	link := filepath.Join(filepath.Dir(b.tmp), "link")
+	for name, to := range map[string]string{link: source, filepath.Join(source, "file"): "a/b/c.txt", filepath.Join(source, "a", "nowhere"): "none", filepath.Join(source, "a", "dir"): "b"} {
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree["file"] = tree["a/b/c.txt"]
+	b.expect(0, []string{`left out "` + source + `/a/nowhere"`, `left out "` + source + `/a/dir"`, "1 file, "}, "volume", "put", vol, link, "data")
+	if got := b.files(filepath.Join(vol, "data")); !maps.Equal(got, tree) {
+		t.Errorf("what was put by a link is %v", slices.Sorted(maps.Keys(got)))
+	}
+	if err := os.Symlink("data", filepath.Join(vol, "beside")); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(0, []string{`left out "beside"`}, "volume", "get", vol, "", filepath.Join(home, "whole"))
+	if err := os.RemoveAll(filepath.Join(home, "whole")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{filepath.Join(vol, "beside"), filepath.Join(source, "a", "nowhere"), filepath.Join(source, "a", "dir")} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := b.moved("get", vol, "data", home); got.Files != int64(len(tree)) {
 		t.Errorf("get moved %+v", got)
@@ -112,10 +136,10 @@ func TestVolumeGivesBackWhatItWasGiven(t *testing.T) {
 	b.expect(2, []string{"-r"}, "volume", "rm", vol, "data")
 	b.expect(0, nil, "volume", "rm", vol, "data", "-r")
 	if left := b.files(vol); len(left) > 0 {
-		t.Errorf("rm has left %v", left)
+		t.Errorf("rm has left %v", slices.Sorted(maps.Keys(left)))
 	}
 	if got := b.files(home); len(got) != len(tree) {
-		t.Errorf("something outside the volume is gone: %v", got)
+		t.Errorf("something outside the volume is gone: %v", slices.Sorted(maps.Keys(got)))
 	}
 }
 
