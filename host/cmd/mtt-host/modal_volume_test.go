@@ -199,16 +199,35 @@ func TestKilledCopyOnModalIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// What is its own, on the volume that it is on, and what it has mounted of others; also while its supervisor is about to start.
 func TestRemovingOnModalKeepsWhatALiveRunUses(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
-	m.expect(0, nil, endless("--name", "r", "-d")...)
+	small := filepath.Join(t.TempDir(), "small")
+	if err := os.WriteFile(small, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.fake.MustModal(t, "volume", "create", "data", "--version", "2")
+	m.expect(0, nil, "volume", "put", "data", small, "images/0")
+	m.expect(0, nil, "volume", "put", "data", small, "other/0")
+	m.expect(0, nil, endless("--name", "r", "-d", "--mount", "data:images")...)
 	m.saved("r", 100)
 	for _, path := range []string{"runs/r", "checkpoints/r", "files/r", "checkpoints", "bin", "runs/r/log"} {
 		m.expect(7, []string{"run r is still running"}, "volume", "rm", "outputs", path, "-r")
 	}
+	m.expect(7, []string{"run r is still running on volume outputs, and uses volume data", "mtt-host stop r -b modal --volume outputs"}, "volume", "rm", "data", "images", "-r")
 	m.expect(0, nil, "stop", "r")
 	m.verify("r")
+	removed := decode[struct {
+		Path         string
+		Files, Bytes int64
+	}](m.bench, m.expect(0, nil, "volume", "rm", "data", "images", "-r", "-o", "json").stdout)
+	if removed.Path != "images" || removed.Files != 1 || removed.Bytes != 2 {
+		t.Errorf("rm has printed %+v", removed)
+	}
+	m.expect(0, nil, "volume", "put", "outputs", small, "runs/r/supervisors/9/claim.json")
+	m.expect(7, []string{"run r is still running"}, "volume", "rm", "outputs", "runs/r", "-r")
+	m.expect(0, nil, "volume", "put", "outputs", small, "runs/r/supervisors/9/end.json")
 	for _, path := range []string{"checkpoints/r", "files/r", "runs/r"} {
 		r := m.run("volume", "rm", "outputs", path, "-r")
 		if r.code != 0 && path != "files/r" { // which the experiment may have left empty

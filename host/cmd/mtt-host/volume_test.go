@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -77,8 +78,32 @@ func TestVolumeGivesBackWhatItWasGiven(t *testing.T) {
 	if got := b.files(filepath.Join(vol, "data")); !maps.Equal(got, tree) {
 		t.Errorf("the volume has %v", slices.Sorted(maps.Keys(got)))
 	}
-	if again := b.moved("put", vol, source); again.Files != 0 || again.Unchanged != int64(len(tree)) {
+	if again := b.moved("put", vol, source); again.Files != 0 || again.Bytes != 0 || again.Unchanged != int64(len(tree)) {
 		t.Errorf("a second put moved %+v", again)
+	}
+	// By a link it is the same directory. Links within it are followed to files, and what is left out is said.
+	link := filepath.Join(filepath.Dir(b.tmp), "link")
+	for name, to := range map[string]string{link: source, filepath.Join(source, "file"): "a/b/c.txt", filepath.Join(source, "a", "nowhere"): "none", filepath.Join(source, "a", "dir"): "b"} {
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree["file"] = tree["a/b/c.txt"]
+	b.expect(0, []string{`left out "` + source + `/a/nowhere"`, `left out "` + source + `/a/dir"`, "1 file, "}, "volume", "put", vol, link, "data")
+	if got := b.files(filepath.Join(vol, "data")); !maps.Equal(got, tree) {
+		t.Errorf("what was put by a link is %v", slices.Sorted(maps.Keys(got)))
+	}
+	if err := os.Symlink("data", filepath.Join(vol, "beside")); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(0, []string{`left out "beside"`}, "volume", "get", vol, "", filepath.Join(home, "whole"))
+	if err := os.RemoveAll(filepath.Join(home, "whole")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{filepath.Join(vol, "beside"), filepath.Join(source, "a", "nowhere"), filepath.Join(source, "a", "dir")} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := b.moved("get", vol, "data", home); got.Files != int64(len(tree)) {
 		t.Errorf("get moved %+v", got)
@@ -111,10 +136,10 @@ func TestVolumeGivesBackWhatItWasGiven(t *testing.T) {
 	b.expect(2, []string{"-r"}, "volume", "rm", vol, "data")
 	b.expect(0, nil, "volume", "rm", vol, "data", "-r")
 	if left := b.files(vol); len(left) > 0 {
-		t.Errorf("rm has left %v", left)
+		t.Errorf("rm has left %v", slices.Sorted(maps.Keys(left)))
 	}
 	if got := b.files(home); len(got) != len(tree) {
-		t.Errorf("something outside the volume is gone: %v", got)
+		t.Errorf("something outside the volume is gone: %v", slices.Sorted(maps.Keys(got)))
 	}
 }
 
@@ -154,13 +179,31 @@ func TestSyncFollowsWhatGrows(t *testing.T) {
 	}
 }
 
+// However the volume of a live run is named: as itself, from within or from outside, or by a link; and so is its data.
 func TestVolumeKeepsWhatALiveRunUses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "50")
+	above := filepath.Dir(b.outputs)
+	data, link := filepath.Join(above, "data", "images"), filepath.Join(above, "link")
+	if err := errors.Join(os.MkdirAll(data, 0o755), os.Symlink(b.outputs, link)); err != nil {
+		t.Fatal(err)
+	}
+	p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "50", "--mount", data+":images")
 	b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
-	for _, path := range []string{"runs/r", "checkpoints/r", "files/r", "checkpoints", "bin", "runs/r/log"} {
-		b.expect(7, []string{"run r is still running"}, "volume", "rm", b.outputs, path, "-r")
+	// One that has ended and another volume are in nobody's way.
+	b.expect(0, nil, "run", pluginPath("walk"), "--name", "ended", "-S", "steps=10")
+	for _, target := range [][2]string{
+		{b.outputs, "runs/r"}, {b.outputs, "checkpoints/r"}, {b.outputs, "files/r"}, {b.outputs, "checkpoints"}, {b.outputs, "bin"}, {b.outputs, "runs/r/log"},
+		{filepath.Join(b.outputs, "runs"), "r"}, {filepath.Join(b.outputs, "checkpoints", "r"), filepath.Base(filepath.Dir(manifests(b, "r")[0]))},
+		{above, "outputs"}, {above, "link"}, {above, "outputs/runs"}, {filepath.Dir(above), filepath.Base(above)}, {link, "runs/r"},
+	} {
+		b.expect(7, []string{"run r is still running"}, "volume", "rm", target[0], target[1], "-r", "--outputs", filepath.Join(above, "none"))
+	}
+	for _, target := range [][2]string{{above, "data"}, {above, "data/images"}, {filepath.Dir(data), "images"}} {
+		b.expect(7, []string{"run r is still running"}, "volume", "rm", target[0], target[1], "-r")
+	}
+	if got := decode[struct{ Path string }](b, b.expect(0, nil, "volume", "rm", b.outputs, "runs/ended", "-r", "-o", "json").stdout); got.Path != "runs/ended" {
+		t.Errorf("rm has printed %+v", got)
 	}
 	p.signal(syscall.SIGINT)
 	b.check(p.wait(), 130)
@@ -169,6 +212,7 @@ func TestVolumeKeepsWhatALiveRunUses(t *testing.T) {
 		b.expect(0, nil, "volume", "rm", b.outputs, path, "-r")
 	}
 	b.expect(5, nil, "show", "r")
+	b.expect(0, nil, "volume", "rm", above, "data", "-r")
 }
 
 func TestKilledCopyIsGoneOnWith(t *testing.T) {

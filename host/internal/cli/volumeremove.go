@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
-	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -27,11 +27,12 @@ func newVolumeRemove() *cobra.Command {
 		Short: "Remove a file of a volume, or with -r a directory",
 		Long: `Remove a file of a volume, or with -r a directory.
 
-What a live run uses is not removed.`,
+What a live run uses is not removed: what is its own on the volume that it is on, and the data that it was given with
+--mount. Of data on this machine, that is known of the runs in --outputs.`,
 		Args: exactly(2),
 		RunE: func(command *cobra.Command, args []string) error {
 			return options.with(command, args[0], func(ctx context.Context, volume backend.Volume) error {
-				release, err := guard(ctx, volume, args[0], args[1])
+				release, err := options.guard(ctx, volume, args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -45,32 +46,22 @@ What a live run uses is not removed.`,
 		},
 	}
 	options.add(command)
+	options.addOutputs(command.Flags())
 	command.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove a directory and all that is in it")
 	return command
 }
 
-// guard refuses to remove what a live run uses. On this machine, it also keeps runs from coming to life until release.
-func guard(ctx context.Context, volume backend.Volume, name, path string) (release func(), err error) {
+// guard refuses to remove what a live run uses. On this machine, it also keeps those that have ended from coming to life
+// until release.
+func (o *volumeOptions) guard(ctx context.Context, volume backend.Volume, name, path string) (release func(), err error) {
 	clean, err := backend.Clean(path)
 	if err != nil {
 		return nil, err
 	}
 	if elsewhere, ok := volume.(*modal.Volume); ok {
-		live, err := elsewhere.LiveRuns(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if using := run.Users(clean, live); len(using) > 0 {
-			return nil, exit.Errorf(exit.StillRunning, "run %s is still running, and uses %s", using[0], clean).
-				Hint("Stop it first: mtt-host stop %s", using[0])
-		}
-		return func() {}, nil
+		return func() {}, elsewhere.InUse(ctx, clean)
 	}
-	registry, err := run.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return registry.Hold(ctx, clean)
+	return run.Hold(ctx, filepath.Join(name, filepath.FromSlash(clean)), o.outputs)
 }
 
 // remove removes a path, and says what was there.

@@ -49,8 +49,11 @@ const startTime = 30 * time.Second
 
 // starting says that whoever has claimed it may be about to start it.
 func (s Supervisor) starting() bool {
-	return s.Sandbox == nil && s.End == nil && time.Since(s.Claim.Time).Abs() < startTime
+	return s.Sandbox == nil && s.End == nil && MayStart(s.Claim.Time)
 }
+
+// MayStart says that a supervisor which was claimed then, and of which nothing else is known, may be about to start.
+func MayStart(claimed time.Time) bool { return time.Since(claimed).Abs() < startTime }
 
 // NextSupervisor is the number that the next one may have, if nobody else takes it first.
 func (r *Run) NextSupervisor() int { return r.supervisors + 1 }

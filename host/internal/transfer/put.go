@@ -36,6 +36,9 @@ func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) er
 	}
 	var sources []backend.Source
 	if info.IsDir() {
+		if local, err = filepath.EvalSymlinks(local); err != nil { // a link is not walked into
+			return err
+		}
 		sources, err = t.walk(local, remote)
 	} else {
 		sources, err = []backend.Source{source(local, remote, info)}, regular(local, info)

@@ -49,6 +49,10 @@ var probes = []probe{
 		_, err := raw.VolumeRemoveFile2(ctx, pb.VolumeRemoveFile2Request_builder{VolumeId: noVolume, Path: "/doctor"}.Build())
 		return err
 	}},
+	{"AppList", func(ctx context.Context, raw pb.ModalClientClient) error {
+		_, err := raw.AppList(ctx, &pb.AppListRequest{})
+		return err
+	}},
 	{"SandboxList", func(ctx context.Context, raw pb.ModalClientClient) error {
 		_, err := raw.SandboxList(ctx, &pb.SandboxListRequest{})
 		return err

@@ -1,16 +1,88 @@
 package modal
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path"
 	"slices"
+	"strings"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-// LiveRuns returns the runs on the volume that live: those of which a Sandbox does.
-func (v *Volume) LiveRuns(ctx context.Context) (runs []string, err error) {
+// InUse looks whether a live run uses a clean path of the volume: one that is on it, or one that is on any volume of the
+// environment and has this one mounted. exit.StillRunning: one does. A run that begins only now is not seen, since Modal
+// has no lock for a volume.
+func (v *Volume) InUse(ctx context.Context, path string) error {
 	app, environment, err := v.client.findApp(ctx, appOf(v.name), false)
-	if err != nil || app == "" {
+	if err != nil {
+		return err
+	}
+	live, err := v.liveRuns(ctx, environment, app)
+	if err != nil {
+		return err
+	}
+	if using := run.Users(path, live); len(using) > 0 {
+		return v.inUse(using[0], path)
+	}
+	apps, err := v.client.apps(ctx, environment)
+	if err != nil {
+		return err
+	}
+	for name, app := range apps {
+		of, ours := strings.CutPrefix(name, appOf(""))
+		if !ours {
+			continue
+		}
+		on, there := v, live
+		if of != v.name {
+			on, err = v.client.volume(ctx, of)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err == nil {
+				there, err = on.liveRuns(ctx, environment, app)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for _, id := range there {
+			mounts, err := on.mountsOf(ctx, id)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(mounts, v.name) {
+				return on.inUse(id, "volume "+v.name)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *Volume) inUse(id, what string) error {
+	return exit.Errorf(exit.StillRunning, "run %s is still running on volume %s, and uses %s", id, v.name, what).
+		Hint("Stop it first: mtt-host stop %s -b modal --volume %s", id, v.name)
+}
+
+// liveRuns returns the runs on the volume of which a Sandbox lives, and those whose supervisor is claimed and may be about
+// to have one. In this order, one that gets its Sandbox meanwhile is seen all the same.
+func (v *Volume) liveRuns(ctx context.Context, environment, app string) (runs []string, err error) {
+	if app == "" {
+		return nil, nil
+	}
+	entries, err := v.List(ctx, "runs", true)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	runs = starting(entries)
 	alive, err := v.client.alive(ctx, environment, app)
 	for _, sandbox := range alive {
 		if id := runOf(sandbox.GetName()); id != "" && !slices.Contains(runs, id) {
@@ -18,4 +90,56 @@ func (v *Volume) LiveRuns(ctx context.Context) (runs []string, err error) {
 		}
 	}
 	return runs, err
+}
+
+// starting returns the runs of which a supervisor was claimed just now and has left nothing else yet.
+func starting(entries []backend.Entry) (runs []string) {
+	records := map[string]int{} // by the directory of the supervisor
+	for _, entry := range entries {
+		records[path.Dir(entry.Path)]++
+	}
+	for _, entry := range entries {
+		parts := strings.Split(entry.Path, "/") // runs/<id>/supervisors/<n>/claim.json
+		if len(parts) == 5 && parts[2] == "supervisors" && parts[4] == "claim.json" && records[path.Dir(entry.Path)] == 1 &&
+			run.MayStart(entry.Modified) && !slices.Contains(runs, parts[1]) {
+			runs = append(runs, parts[1])
+		}
+	}
+	return runs
+}
+
+// mountsOf returns the volumes with data that a run has mounted.
+func (v *Volume) mountsOf(ctx context.Context, id string) (volumes []string, err error) {
+	entry, err := v.Stat(ctx, path.Join("runs", id, "run.json"))
+	var raw bytes.Buffer
+	if err == nil {
+		err = v.Read(ctx, entry, 0, entry.Size, &raw)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed it
+		return nil, nil
+	}
+	var spec run.Spec
+	if err == nil {
+		err = json.Unmarshal(raw.Bytes(), &spec)
+	}
+	for _, of := range spec.Options.Mounts {
+		volumes = append(volumes, of)
+	}
+	return volumes, err
+}
+
+// apps returns the ids of the apps of an environment that are not stopped, by their names.
+func (c *Client) apps(ctx context.Context, environment string) (map[string]string, error) {
+	var answer *pb.AppListResponse
+	_, err := c.do(ctx, "AppList", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
+		answer, err = raw.AppList(ctx, pb.AppListRequest_builder{EnvironmentName: environment}.Build())
+		return err
+	})
+	apps := map[string]string{}
+	for _, app := range answer.GetApps() {
+		if app.GetState() != pb.AppState_APP_STATE_STOPPED {
+			apps[app.GetName()] = app.GetAppId()
+		}
+	}
+	return apps, err
 }
