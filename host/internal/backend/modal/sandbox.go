@@ -139,8 +139,11 @@ func (c *Client) write(ctx context.Context, id string, n uint32, line string) er
 	return err
 }
 
-// runTag is the tag with the run that a Sandbox is of.
-const runTag = "mtt_run"
+// Tags with the run, and the attempt, that a Sandbox is of.
+const (
+	runTag     = "mtt_run"
+	attemptTag = "mtt_attempt"
+)
 
 // tag labels a Sandbox for those who look at Modal's dashboard or list Sandboxes.
 func (c *Client) tag(ctx context.Context, environment, id string, tags map[string]string) error {
