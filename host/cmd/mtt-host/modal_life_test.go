@@ -262,7 +262,7 @@ func TestASandboxThatNobodyHasRecordedIsFound(t *testing.T) {
 	m.saved("r", 100)
 	m.fake.Tell(t, "preempt", sandboxName("r"))
 	m.is("r", "INTERRUPTED")
-	m.expect(0, nil, "resume", "r", "-d")
+	m.expect(0, nil, "resume", "r", "-d", "--gpu", "H100")
 	m.until("another attempt trains", func() bool {
 		info := m.modalInfo("r")
 		return info.State == "RUNNING" && len(info.Attempts) == 2
@@ -275,7 +275,7 @@ func TestASandboxThatNobodyHasRecordedIsFound(t *testing.T) {
 		GPU  string
 		Time time.Time
 	}](m.bench, m.read("runs", "r", "attempts", "1", "sandbox.json"))
-	if recorded.ID != workers[0].ID || recorded.GPU != "T4" || recorded.Time.After(workers[0].Started) {
+	if recorded.ID != workers[0].ID || recorded.GPU != "T4" || recorded.Time.After(workers[0].Started.Add(time.Millisecond)) { // Modal has times in floating point
 		t.Errorf("%+v is recorded, of %s, which began at %s", recorded, workers[0].ID, workers[0].Started)
 	}
 }

@@ -166,7 +166,7 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 	}
 	if sandbox == "" {
 		if info := l.unrecorded(ctx, attempt); info != nil {
-			on := machine{info.GetId(), l.gpus()[indexOf(l.gpus(), info.GetTaskInfo())], timeOf(info.GetTaskInfo().GetStartedAt())}
+			on := machine{info.GetId(), gpuText(info.GetTaskInfo().GetGpuConfig()), timeOf(info.GetTaskInfo().GetStartedAt())}
 			if attempt.Sandbox, err = l.record(ctx, attempt, on); err != nil {
 				return worker.Outcome{}, err
 			}
