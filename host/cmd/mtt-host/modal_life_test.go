@@ -250,3 +250,32 @@ func TestTheTimeInWhichARunWasDeadDoesNotCount(t *testing.T) {
 	m.fake.Tell(t, "set", "delay=0s")
 	m.expect(6, []string{"run r is STOPPED"}, "wait", "r")
 }
+
+// Whoever takes over knows what an attempt lived in whose supervisor was killed while it waited, also if it lives no more.
+func TestASandboxThatNobodyHasRecordedIsFound(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t, "gpus=queued")
+	m.expect(0, nil, endless("--name", "r", "-d", "--gpu", "T4,H100", "--device", "go")...)
+	m.is("r", "QUEUED")
+	m.fake.Tell(t, "preempt", supervisorName("r", 1))
+	m.fake.Tell(t, "set", "gpus=started")
+	m.saved("r", 100)
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.is("r", "INTERRUPTED")
+	m.expect(0, nil, "resume", "r", "-d", "--gpu", "H100")
+	m.until("another attempt trains", func() bool {
+		info := m.modalInfo("r")
+		return info.State == "RUNNING" && len(info.Attempts) == 2
+	})
+	m.stopNow("r")
+	m.fetch("r")
+	workers, _ := m.sandboxes("r")
+	recorded := decode[struct {
+		ID   string `json:"sandbox_id"`
+		GPU  string
+		Time time.Time
+	}](m.bench, m.read("runs", "r", "attempts", "1", "sandbox.json"))
+	if recorded.ID != workers[0].ID || recorded.GPU != "T4" || recorded.Time.After(workers[0].Started.Add(time.Millisecond)) { // Modal has times in floating point
+		t.Errorf("%+v is recorded, of %s, which began at %s", recorded, workers[0].ID, workers[0].Started)
+	}
+}

@@ -88,7 +88,7 @@ type End struct {
 	Cause  string    `json:"cause"`
 	Code   exit.Code `json:"exit_code"`
 	Step   uint64    `json:"step"`
-	Lived  Duration  `json:"lived"` // from the claim to the end; see Run.Lived
+	Lived  Duration  `json:"lived"` // see Run.Lived
 	Time   time.Time `json:"time"`  // when this was written
 	// Over is when its Sandbox ended, where Modal says so; zero else.
 	Over time.Time `json:"over,omitzero"`

@@ -164,8 +164,16 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	// Without a Sandbox, one that has handed over was waiting for a machine; one that was killed may have had a Sandbox that
-	// it could not record, and that has ended already.
+	if sandbox == "" {
+		if info := l.unrecorded(ctx, attempt); info != nil {
+			on := machine{info.GetId(), gpuText(info.GetTaskInfo().GetGpuConfig()), timeOf(info.GetTaskInfo().GetStartedAt())}
+			if attempt.Sandbox, err = l.record(ctx, attempt, on); err != nil {
+				return worker.Outcome{}, err
+			}
+			return l.goOn(ctx, asked, attempt)
+		}
+	}
+	// Without a Sandbox, one that has handed over was waiting for a machine; of one that was killed, that is not certain.
 	if sandbox != "" || l.succeeds && attempt.Start == nil {
 		return l.begin(ctx, asked, attempt, sandbox)
 	}

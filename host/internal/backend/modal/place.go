@@ -32,18 +32,23 @@ type machine struct {
 	since   time.Time // when it was known not to have begun
 }
 
+// gpus are those that are tried, in order; "" is none.
+func (l *life) gpus() []string {
+	if gpus := l.run.Spec.Options.Modal.GPU; len(gpus) > 0 {
+		return gpus
+	}
+	return []string{""}
+}
+
 // place finds a machine for an attempt: the first GPU of the run's list that is to be had, and the list anew until one is.
 // It begins with the Sandbox that was made already, "" for none. Without an error, no Sandbox says that it was asked to stop
 // meanwhile; with one, the Sandbox may be there still.
 func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (machine, error) {
-	gpus := l.run.Spec.Options.Modal.GPU
-	if len(gpus) == 0 {
-		gpus = []string{""}
-	}
+	gpus := l.gpus()
 	on, next := machine{sandbox: sandbox}, 0
 	if sandbox != "" {
 		task := l.task(ctx, sandbox)
-		next = max(0, slices.IndexFunc(gpus, func(gpu string) bool { return isGPU(task.GetGpuConfig(), gpu) }))
+		next = indexOf(gpus, task)
 		if on.since = timeOf(task.GetStartedAt()); on.since.IsZero() {
 			on.since = attempt.Claim.Time
 		}
@@ -89,11 +94,6 @@ func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sand
 	}
 }
 
-func isGPU(config *pb.GPUConfig, gpu string) bool {
-	want, err := gpuConfig(gpu)
-	return err == nil && want.GetGpuType() == config.GetGpuType() && want.GetCount() == config.GetCount()
-}
-
 // timeOf is a time of Modal's; zero for none.
 func timeOf(seconds float64) time.Time {
 	if seconds == 0 {
@@ -102,22 +102,48 @@ func timeOf(seconds float64) time.Time {
 	return time.Unix(0, int64(seconds*1e9)).UTC()
 }
 
-// task is what Modal says of the machine of a Sandbox of the run, which may have ended; nil where it says nothing.
-func (l *life) task(ctx context.Context, sandbox string) (task *pb.TaskInfo) {
-	var sandboxes []*pb.SandboxInfo
-	err := l.persist(ctx, "look at a Sandbox", func() (err error) {
+// listed are the Sandboxes of the run, also those that have ended, as far as Modal says anything of them.
+func (l *life) listed(ctx context.Context) (sandboxes []*pb.SandboxInfo) {
+	err := l.persist(ctx, "list the Sandboxes", func() (err error) {
 		sandboxes, err = l.backend.client.list(ctx, l.backend.environment, l.backend.app, l.run.ID)
 		return err
 	})
 	if err != nil {
-		l.say("cannot look at Sandbox %s: %v", sandbox, err)
+		l.say("cannot list the Sandboxes of the run: %v", err)
 	}
-	for _, info := range sandboxes {
+	return sandboxes
+}
+
+// task is what Modal says of the machine of a Sandbox, which may have ended; nil where it says nothing.
+func (l *life) task(ctx context.Context, sandbox string) *pb.TaskInfo {
+	for _, info := range l.listed(ctx) {
 		if info.GetId() == sandbox {
-			task = info.GetTaskInfo()
+			return info.GetTaskInfo()
 		}
 	}
-	return task
+	return nil
+}
+
+// unrecorded is the Sandbox that an attempt lived in whose supervisor was killed before it could record that; nil for none.
+func (l *life) unrecorded(ctx context.Context, attempt run.Attempt) *pb.SandboxInfo {
+	for _, info := range l.listed(ctx) {
+		ours := slices.ContainsFunc(info.GetTags(), func(tag *pb.SandboxTag) bool {
+			return tag.GetTagName() == attemptTag && tag.GetTagValue() == fmt.Sprint(attempt.Number)
+		})
+		if ours && info.GetTaskInfo().GetStartedAt() > 0 {
+			return info
+		}
+	}
+	return nil
+}
+
+// indexOf is the place in a list of the GPU that a Sandbox was made with; the first, where Modal does not say.
+func indexOf(gpus []string, task *pb.TaskInfo) int {
+	return max(0, slices.IndexFunc(gpus, func(gpu string) bool {
+		want, err := gpuConfig(gpu)
+		have := task.GetGpuConfig()
+		return err == nil && want.GetGpuType() == have.GetGpuType() && want.GetCount() == have.GetCount()
+	}))
 }
 
 func orCPU(gpu string) string {
@@ -167,8 +193,8 @@ func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id 
 		}
 	})
 	if err == nil {
-		// For people who look at Modal's own lists; nothing depends on it.
-		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_attempt": fmt.Sprint(attempt.Number)})
+		// For people who look at Modal's own lists, and for listed, which can do without.
+		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, attemptTag: fmt.Sprint(attempt.Number)})
 	}
 	return id, err
 }

@@ -85,6 +85,14 @@ func gpuConfig(gpu string) (*pb.GPUConfig, error) {
 	return pb.GPUConfig_builder{GpuType: strings.ToUpper(kind), Count: uint32(n)}.Build(), nil
 }
 
+// gpuText is what gpuConfig reads.
+func gpuText(config *pb.GPUConfig) string {
+	if config.GetCount() > 1 {
+		return fmt.Sprintf("%s:%d", config.GetGpuType(), config.GetCount())
+	}
+	return config.GetGpuType()
+}
+
 // named returns the Sandbox that has a name in an app now; "" for none.
 func (c *Client) named(ctx context.Context, environment, app, name string) (id string, err error) {
 	_, err = c.do(ctx, "SandboxGetFromName", func(ctx context.Context, raw pb.ModalClientClient) error {
@@ -139,8 +147,11 @@ func (c *Client) write(ctx context.Context, id string, n uint32, line string) er
 	return err
 }
 
-// runTag is the tag with the run that a Sandbox is of.
-const runTag = "mtt_run"
+// Tags with the run, and the attempt, that a Sandbox is of.
+const (
+	runTag     = "mtt_run"
+	attemptTag = "mtt_attempt"
+)
 
 // tag labels a Sandbox for those who look at Modal's dashboard or list Sandboxes.
 func (c *Client) tag(ctx context.Context, environment, id string, tags map[string]string) error {
