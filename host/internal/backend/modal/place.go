@@ -66,10 +66,10 @@ func orCPU(gpu string) string {
 	return gpu
 }
 
-// create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
+// createOnce makes the Sandbox of an attempt of what was found. One of its name that lives already is it, if the answer to an earlier call may
 // have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
 // judged already: nobody would see to what it does, so it is ended.
-func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
+func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	d := definition{
 		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB, capped: modal.MaxCost > 0,
