@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
 
 // environments are those in which the fake has an app, a volume or a Secret.
@@ -138,4 +140,40 @@ func TestWhatARunOnModalIsLivedOnStaysWithIt(t *testing.T) {
 	if !strings.Contains(environment, "OTHER=kept") || !strings.Contains(environment, "SERVICE_KEY=a-key") {
 		t.Errorf("the plugin's environment is\n%s", environment)
 	}
+}
+
+// What is gone when the next attempt is to begin ends the run with what it is; what was made anew is found.
+func TestWhatIsGoneFromModalIsNamed(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.fake.MustModal(t, "volume", "create", "tables", "--version", "2")
+	m.fake.MustModal(t, "secret", "create", "service", "SERVICE_KEY=a-key")
+	m.expect(0, nil, endless("--name", "r", "-d", "--secret", "service=SERVICE_KEY", "--mount", "tables:numbers")...)
+	m.saved("r", 100)
+
+	m.fake.MustModal(t, "secret", "delete", "service", "--yes")
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.expect(5, []string{"no Secret service with the key SERVICE_KEY"}, "wait", "r")
+
+	m.fake.MustModal(t, "secret", "create", "service", "SERVICE_KEY=a-key")
+	m.expect(0, nil, "resume", "r", "-d")
+	m.is("r", "RUNNING")
+	ctx, client := m.raw()
+	workers, _ := m.sandboxes("r")
+	last := len(workers)
+	if _, err := client.ImageDelete(ctx, pb.ImageDeleteRequest_builder{ImageId: workers[last-1].definition(m).GetImageId()}.Build()); err != nil {
+		t.Fatal(err)
+	}
+	m.fake.MustModal(t, "secret", "delete", "service", "--yes")
+	m.fake.MustModal(t, "secret", "create", "service", "SERVICE_KEY=another-key")
+	m.saved("r", m.checkpoints("r")[0].Step+1)
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.until("another attempt lives", func() bool {
+		workers, _ = m.sandboxes("r")
+		return len(workers) > last && m.modalInfo("r").State == "RUNNING"
+	})
+
+	m.fake.MustModal(t, "volume", "delete", "tables", "--yes")
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	m.expect(5, []string{"there is no volume tables with the run's data", "mtt-host resume r --mount VOLUME:NAME"}, "wait", "r")
 }

@@ -125,12 +125,17 @@ func localModules(ctx context.Context, dir string) (modules []*module, workspace
 		return nil, "", err
 	}
 	byDir := map[string]*module{}
+	vendored := false
 	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
 		var p struct{ Module *module }
 		if err := decoder.Decode(&p); err != nil {
 			return nil, "", err
 		}
-		if m := p.Module; m != nil && m.local() {
+		switch m := p.Module; {
+		case m == nil: // of the standard library
+		case m.Dir == "": // in the vendor directory, which is the main module's
+			vendored = true
+		case m.local():
 			m.built = true
 			byDir[m.Dir] = m
 		}
@@ -138,8 +143,22 @@ func localModules(ctx context.Context, dir string) (modules []*module, workspace
 	if len(byDir) == 0 {
 		return nil, "", exit.Errorf(exit.Usage, "%s is in no module, so it cannot be built elsewhere", dir).Hint("Make one: go mod init NAME")
 	}
-	if out, err = goList(ctx, dir, "list", "-m", "-json", "all"); err != nil {
+	work, err := goList(ctx, dir, "env", "GOWORK")
+	if err != nil {
 		return nil, "", err
+	}
+	if workspace = strings.TrimSpace(string(work)); workspace == "off" {
+		workspace = ""
+	}
+	if vendored && workspace != "" {
+		return nil, "", exit.Errorf(exit.Usage, "%s is built of what its workspace %s has vendored, and only a module can be packed with that", dir, workspace).
+			Hint("Vendor in the module, and leave the workspace: export GOWORK=off; go mod vendor")
+	}
+	out = nil
+	if !vendored { // else the go command reads nothing of the others
+		if out, err = goList(ctx, dir, "list", "-m", "-json", "all"); err != nil {
+			return nil, "", err
+		}
 	}
 	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
 		m := new(module)
@@ -151,12 +170,7 @@ func localModules(ctx context.Context, dir string) (modules []*module, workspace
 		}
 	}
 	modules = slices.SortedFunc(maps.Values(byDir), func(a, b *module) int { return strings.Compare(a.Dir, b.Dir) })
-	work, err := goList(ctx, dir, "env", "GOWORK")
-	workspace = strings.TrimSpace(string(work))
-	if workspace == "off" {
-		workspace = ""
-	}
-	return modules, workspace, err
+	return modules, workspace, nil
 }
 
 func goList(ctx context.Context, dir string, args ...string) ([]byte, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,5 +135,45 @@ func TestPackRefusesWhatIsNoSource(t *testing.T) {
 	}
 	if _, _, err := packed(t, map[string]string{"exp/main.go": "package main\n"}); exit.Of(err) != exit.Usage {
 		t.Errorf("no module: %v, want exit code 2", err)
+	}
+}
+
+// What is vendored is fetched from nowhere, so private modules can come this way.
+func TestVendoredModulesArePacked(t *testing.T) {
+	archive, names, err := packed(t, map[string]string{
+		"exp/go.mod":             "module exp\ngo 1.26\nrequire example.com/private v1.0.0\nrequire lib v0.0.0\nreplace lib => ../lib\n",
+		"exp/main.go":            "package main\nimport _ \"example.com/private/deep\"\nimport _ \"lib\"\nfunc main() {}\n",
+		"exp/vendor/modules.txt": "# example.com/private v1.0.0\n## explicit; go 1.26\nexample.com/private/deep\n# lib v0.0.0 => ../lib\n## explicit; go 1.26\nlib\n# lib => ../lib\n",
+		"exp/vendor/example.com/private/deep/it.go": "package deep\n",
+		"exp/vendor/lib/lib.go":                     "package lib\n",
+		"lib/go.mod":                                "module lib\ngo 1.26\n",
+		"lib/lib.go":                                "package lib\n",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(names, path.Join(archive.Package, "vendor/example.com/private/deep/it.go")) {
+		t.Errorf("the archive has %q", names)
+	}
+	dir := t.TempDir()
+	if err := Unpack(bytes.NewReader(archive.Raw), dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOFLAGS", "")
+	if _, err := Install(t.Context(), Source{Path: filepath.Join(dir, archive.Package), Directory: true}, t.TempDir()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPackRefusesWhatAWorkspaceHasVendored(t *testing.T) {
+	workspace := map[string]string{
+		"go.work": "go 1.26\nuse ./exp\n", "exp/go.mod": "module exp\ngo 1.26\nrequire example.com/private v1.0.0\n",
+		"exp/main.go":                      "package main\nimport _ \"example.com/private\"\nfunc main() {}\n",
+		"vendor/modules.txt":               "## workspace\n# example.com/private v1.0.0\n## explicit; go 1.26\nexample.com/private\n",
+		"vendor/example.com/private/it.go": "package private\n",
+	}
+	if _, _, err := packed(t, workspace); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "has vendored") {
+		t.Errorf("a vendored workspace: %v, want exit code 2", err)
 	}
 }

@@ -153,11 +153,11 @@ func orCPU(gpu string) string {
 	return gpu
 }
 
-// create makes the Sandbox of an attempt. One of its name that lives already is it, if the answer to an earlier call may
-// have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for an attempt that is
-// judged already: nobody would see to what it does, so it is ended. codes.ResourceExhausted, codes.AlreadyExists: none can
-// be made now.
-func (l *life) create(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
+// createOnce makes the Sandbox of an attempt of what was found. One of its name that lives already is it, if the answer to
+// an earlier call may have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for
+// an attempt that is judged already: nobody would see to what it does, so it is ended. codes.ResourceExhausted,
+// codes.AlreadyExists: none can be made now.
+func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-orderly(l.run)) // so that Modal's own never comes before it has saved
 	d := definition{
