@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -62,7 +63,7 @@ func guard(ctx context.Context, volume backend.Volume, name, path string) (relea
 		}
 		if using := run.Users(clean, live); len(using) > 0 {
 			return nil, exit.Errorf(exit.StillRunning, "run %s is still running, and uses %s", using[0], clean).
-				Hint("Stop it first: mtt-host stop %s", using[0])
+				Hint("Stop it first: mtt-host stop %s --volume %s", using[0], shellText(name))
 		}
 		return func() {}, nil
 	}
@@ -70,7 +71,11 @@ func guard(ctx context.Context, volume backend.Volume, name, path string) (relea
 	if err != nil {
 		return nil, err
 	}
-	return registry.Hold(ctx, clean)
+	release, err = registry.Hold(ctx, clean)
+	if known, ok := errors.AsType[*exit.Error](err); ok && known.Code == exit.StillRunning {
+		known.Next += " --outputs " + shellText(name)
+	}
+	return release, err
 }
 
 // remove removes a path, and says what was there.

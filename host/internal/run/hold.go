@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // Hold takes the locks of the runs that use a path of the volume, so that none of them can be live or become it before
@@ -33,6 +35,10 @@ func (r *Registry) Hold(ctx context.Context, path string) (release func(), err e
 		run := r.run(id)
 		switch err := r.records.acquire(ctx, run); {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+		case exit.Of(err) == exit.StillRunning:
+			release()
+			return nil, exit.Errorf(exit.StillRunning, "run %s is still running, and uses %s", id, path).
+				Hint("Stop it first: mtt-host stop %s", id)
 		case err != nil:
 			release()
 			return nil, err
