@@ -88,12 +88,11 @@ func (c *common) warnOf(ctx context.Context, r *run.Run, say func(string)) {
 			say("run " + r.ID + ": " + withOutputs(said, c.flags))
 		}
 	}
-	look()
 	go func() {
 		for {
+			look()
 			select {
 			case <-time.After(warningEvery):
-				look()
 			case <-ctx.Done():
 				return
 			}
