@@ -16,7 +16,7 @@ func TestStopEndsARunOnModalAndResumeGoesOn(t *testing.T) {
 	alone := m.aloneHere(strolls()...)
 	m.expect(0, nil, strolls("--name", "r", "-d")...)
 	m.saved("r", 150)
-	if said := m.expect(0, nil, "stop", "r").stdout; !strings.HasPrefix(said, "r STOPPED at step ") {
+	if said := m.elsewhere().expect(0, nil, "stop", "r").stdout; !strings.HasPrefix(said, "r STOPPED at step ") {
 		m.Errorf("stop has printed %q", said)
 	}
 	m.expect(6, []string{"run r is STOPPED", "stopped by mtt-host stop"}, "wait", "r")
@@ -174,6 +174,13 @@ func TestAttemptsThatAreTakenAwayBeforeTheyHaveSavedAreNotRepeatedForEver(t *tes
 		m.Errorf("followed\n%v\nand logged is\n%v", followed, logged)
 	}
 	info := m.show("r")
+	_, supervisors := m.sandboxes("r")
+	said := m.printed()[supervisors[0].ID]
+	for attempt := 1; attempt < 3; attempt++ {
+		if back := fmt.Sprintf("attempt %d: the next attempt begins in %ds", attempt, attempt); !strings.Contains(said, back) {
+			m.Errorf("the supervisor does not say %q, but\n%s", back, said)
+		}
+	}
 	for i, status := range statuses {
 		if cause := info.Attempts[i].Cause; !strings.Contains(cause, status) {
 			m.Errorf("show says of attempt %d that %q, want %s", i+1, cause, status)

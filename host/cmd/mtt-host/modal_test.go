@@ -138,7 +138,7 @@ func TestRunOnModalIsLikeOneAtHome(t *testing.T) {
 	watching.signal(syscall.SIGINT)
 	m.check(watching.wait(), 130, "left run r, which goes on", "mtt-host attach r", "mtt-host stop r")
 	m.fake.Tell(t, "preempt", sandboxName("r"))
-	watching = m.start("attach", "r")
+	watching = m.elsewhere().start("attach", "r")
 
 	there := m.elsewhere() // all that follows is done from there
 	waited := there.expect(0, nil, "wait", "r")

@@ -85,15 +85,14 @@ func (c *common) warnOf(ctx context.Context, r *run.Run, say func(string)) {
 	look := func() {
 		if info, err := r.Info(); err == nil && info.Warning != "" && info.Warning != said {
 			said = info.Warning
-			say("run " + r.ID + ": " + said)
+			say("run " + r.ID + ": " + withOutputs(said, c.flags))
 		}
 	}
-	look()
 	go func() {
 		for {
+			look()
 			select {
 			case <-time.After(warningEvery):
-				look()
 			case <-ctx.Done():
 				return
 			}

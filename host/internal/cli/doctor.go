@@ -92,20 +92,9 @@ func examine(ctx context.Context, command *cobra.Command, common common, try boo
 		Say: func(text string) { fmt.Fprintln(command.ErrOrStderr(), text) },
 	})...)
 	for i, check := range checks {
-		checks[i].Remedy = withOutputs(check.Remedy, outputsText(command.Flags()))
+		checks[i].Remedy = withOutputs(check.Remedy, command.Flags())
 	}
 	return checks, nil
-}
-
-// withOutputs completes the commands of a text, each of which is the end of its line, as those of an error are.
-func withOutputs(text, outputs string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if ofRuns.MatchString(line) {
-			lines[i] += outputs
-		}
-	}
-	return strings.Join(lines, "\n")
 }
 
 func printChecks(command *cobra.Command, common common, checks []doctor.Check) error {

@@ -99,21 +99,26 @@ func find(ctx context.Context, registry *run.Registry, id string) (*run.Run, err
 
 // outputsText is what a command for a person to copy needs besides, to work on the same runs; "" where it works on them
 // anyway.
-func outputsText(flags *pflag.FlagSet) (text string) {
+func outputsText(flags *pflag.FlagSet) string {
+	return lacking("", flags, "backend", "outputs", "volume", "modal-env")
+}
+
+// lacking is those of the named flags that a command lacks.
+func lacking(command string, flags *pflag.FlagSet, names ...string) (text string) {
 	on := flags.Lookup("backend")
-	for _, name := range []string{"backend", "outputs", "volume", "modal-env"} {
+	for _, name := range names {
+		option := "--" + name
+		if name == "backend" {
+			option = "-b"
+		}
 		flag := flags.Lookup(name)
-		if flag == nil || !flag.Changed || flag.Annotations[variableOf] != nil {
+		if strings.Contains(command, " "+option+" ") || flag == nil || !flag.Changed || flag.Annotations[variableOf] != nil {
 			continue
 		}
 		if elsewhere := on != nil && on.Value.String() == onModal; elsewhere && name == "outputs" || !elsewhere && name != "outputs" {
 			continue
 		}
-		if name == "backend" {
-			text += " -b " + flag.Value.String()
-		} else {
-			text += " --" + name + " " + shellText(flag.Value.String())
-		}
+		text += " " + option + " " + exit.ShellText(flag.Value.String())
 	}
 	return text
 }

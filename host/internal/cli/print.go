@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,13 +67,3 @@ func firstLine(text string) string {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-var plainWord = regexp.MustCompile(`^[a-zA-Z0-9_@%+=:,./-]+$`)
-
-// shellText writes a word as a shell reads it, for a command that a person may copy.
-func shellText(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}

@@ -41,31 +41,40 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, syscall.EPIPE) { // head, or less, has seen enough
 		return brokenPipe
 	}
-	printError(stderr, err, outputsText(command.Flags()))
+	printError(stderr, err, command.Flags())
 	return int(exit.Of(err))
 }
 
 // brokenPipe is what a shell makes of a program that SIGPIPE has ended.
 const brokenPipe = 128 + int(syscall.SIGPIPE)
 
-// printError prints an error once, with what to do about it. The commands in that get the outputs that this one had.
-func printError(to io.Writer, err error, outputs string) {
+// printError prints an error once, with what to do about it, for a command that had these flags.
+func printError(to io.Writer, err error, flags *pflag.FlagSet) {
 	fmt.Fprintf(to, "mtt-host: %v\n", err)
-	var known *exit.Error
-	if !errors.As(err, &known) || known.Next == "" {
-		return
-	}
-	for line := range strings.Lines(known.Next) {
-		line = strings.TrimRight(line, "\n")
-		if ofRuns.MatchString(line) && !strings.Contains(line, "--outputs") {
-			line += outputs
-		}
-		fmt.Fprintln(to, line)
+	if next := exit.NextOf(err); next != "" {
+		fmt.Fprintln(to, withOutputs(strings.TrimRight(next, "\n"), flags))
 	}
 }
 
-// ofRuns finds a command that works on outputs, which is always the end of its line.
-var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|tb|ls|show|checkpoints)\b`)
+// withOutputs completes the commands in a text, each of which is the end of its line: they are to work on the runs and
+// volumes that a command with these flags worked on.
+func withOutputs(text string, flags *pflag.FlagSet) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		command := ofRuns.FindString(line)
+		switch {
+		case command == "":
+		case strings.HasSuffix(command, "volume"):
+			lines[i] += lacking(line, flags, "backend", "modal-env")
+		default:
+			lines[i] += lacking(line, flags, "backend", "outputs", "volume", "modal-env")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ofRuns finds a command that works on outputs or on a volume.
+var ofRuns = regexp.MustCompile(`mtt-host (run|resume|attach|logs|wait|stop|tb|ls|show|checkpoints|volume)\b`)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -45,7 +45,7 @@ func newList() *cobra.Command {
 				}
 				infos = append(infos, info)
 				if info.Warning != "" {
-					fmt.Fprintf(command.ErrOrStderr(), "warning: run %s: %s\n", info.RunID, info.Warning)
+					fmt.Fprintf(command.ErrOrStderr(), "warning: run %s: %s\n", info.RunID, withOutputs(info.Warning, command.Flags()))
 				}
 			}
 			for _, unreadable := range broken {
@@ -109,6 +109,7 @@ func newShow() *cobra.Command {
 			if common.json() {
 				return printJSON(command.OutOrStdout(), info)
 			}
+			info.Warning, info.Next = withOutputs(info.Warning, command.Flags()), withOutputs(info.Next, command.Flags())
 			return printRun(command.OutOrStdout(), shown, info)
 		},
 	}

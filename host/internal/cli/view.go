@@ -165,7 +165,7 @@ func (v *view) summary(info *run.Info, outputs string) {
 		{"run", info.Directory},
 		{"details", "mtt-host show " + info.RunID + outputs},
 		{"checkpoints", "mtt-host checkpoints ls " + info.RunID + outputs},
-		{"curves", "tensorboard --logdir " + shellText(info.Directory)},
+		{"curves", "tensorboard --logdir " + exit.ShellText(info.Directory)},
 	}
 	if info.Directory == "" { // it is elsewhere
 		lines[0], lines[3][1] = [2]string{"dashboard", info.Dashboard}, "mtt-host tb "+info.RunID+outputs

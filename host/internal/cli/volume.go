@@ -61,14 +61,14 @@ func (o *volumeOptions) open(ctx context.Context, name string) (backend.Volume, 
 		volume, err := modal.OpenVolume(ctx, o.modalEnv, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, exit.Errorf(exit.NotFound, "no volume %s on Modal", name).
-				Hint("See which there are: modal volume list\nMake it: modal volume create %s --version 2\nFor those of another environment, add --modal-env NAME.", shellText(name))
+				Hint("See which there are: modal volume list\nMake it: modal volume create %s --version 2\nFor those of another environment, add --modal-env NAME.", exit.ShellText(name))
 		}
 		return volume, err
 	}
 	volume, err := local.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, exit.Errorf(exit.NotFound, "no volume %s: there is no such directory", name).
-			Hint("Make it: mkdir -p %s\nOr, if it is one of Modal's, add -b modal.", shellText(name))
+			Hint("Make it: mkdir -p %s\nOr, if it is one of Modal's, add -b modal.", exit.ShellText(name))
 	}
 	return volume, err
 }
@@ -78,7 +78,7 @@ func (o *volumeOptions) explain(err error, name string) error {
 	if err == nil || exit.Of(err) != exit.Internal {
 		return err
 	}
-	volume := shellText(name)
+	volume := exit.ShellText(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Errorf(exit.NotFound, "%w", err).Hint("See what there is: mtt-host volume ls %s", volume)

@@ -55,7 +55,7 @@ func Hold(ctx context.Context, path, outputs string) (release func(), err error)
 			case exit.Of(err) == exit.StillRunning:
 				release()
 				return nil, exit.Errorf(exit.StillRunning, "%w in %s, and uses %s", err, registry.root, path).
-					Hint("Stop it first: mtt-host stop %s", run.ID)
+					Hint("Stop it first: mtt-host stop %s --outputs %s", run.ID, exit.ShellText(registry.root))
 			case err != nil:
 				release()
 				return nil, err

@@ -76,7 +76,7 @@ func final(name string, failed *failure) error {
 var errNoCall = errors.New("a call that this version of mtt needs is gone from Modal")
 
 // errRefused is what Modal has understood and will not do.
-var errRefused = errors.New("Modal refuses")
+var errRefused = errors.New("refused by Modal")
 
 // passes says whether what a call has failed with may pass: Modal cannot be reached, or fails. What it refuses or lacks now
 // it will tomorrow.

@@ -53,9 +53,8 @@ func (f *Fake) Between(t testing.TB) *Between {
 		}
 		ctx, cancel := context.WithCancel(from.Context())
 		defer cancel()
-		select {
-		case <-b.gathered(path.Base(method)):
-		case <-ctx.Done():
+		if !b.gathered(ctx, path.Base(method)) {
+			return status.FromContextError(ctx.Err()).Err()
 		}
 		cut := b.isCut()
 		go func() {
@@ -114,19 +113,27 @@ func (b *Between) Gather(n int, call string) {
 	b.gather, b.missing, b.whole = call, n, make(chan struct{})
 }
 
-// gathered is closed when a call need not wait.
-func (b *Between) gathered(call string) <-chan struct{} {
+// gathered waits until a call may go on. One that is given up does not count.
+func (b *Between) gathered(ctx context.Context, call string) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if call != b.gather {
-		through := make(chan struct{})
-		close(through)
-		return through
+		b.mu.Unlock()
+		return true
 	}
 	if b.missing--; b.missing == 0 {
 		close(b.whole)
 	}
-	return b.whole
+	whole := b.whole
+	b.mu.Unlock()
+	select {
+	case <-whole:
+		return true
+	case <-ctx.Done():
+		b.mu.Lock()
+		b.missing++
+		b.mu.Unlock()
+		return false
+	}
 }
 
 // refuses returns the code with which a call is refused; codes.OK for one that is not.
