@@ -43,7 +43,7 @@ generate: $(TOOLS)/installed
 
 ## soak: the kill tests at full count
 soak: build $(VENV)/installed $(SITE)/installed
-	cd host && MTT_SOAK=1 go test -count=1 -timeout 10h -v -run Kill ./cmd/mtt-host
+	cd host && CI=true MTT_SOAK=1 go test -count=1 -timeout 10h -v -run Kill ./cmd/mtt-host
 
 ## bench: measure what mtt costs on this machine, and write it into docs/benchmarks.md
 bench: bench-binaries $(VENV)/installed $(SITE)/installed

@@ -44,7 +44,7 @@ var themes = []theme{
 	{name: "supervisors_hand_over", args: func(c *chaos) []string { return []string{"--supervisor-limit", pick(c, "1s", "2s", "3s")} },
 		acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWorker}},
 	{name: "attempts_reach_their_limit", args: func(c *chaos) []string { return []string{"--attempt-limit", pick(c, "3s", "4s")} }, // a shorter one is over before it begins, where the machine is slow
-		acts: []func(*chaos){(*chaos).preemptWorker}},
+		acts: []func(*chaos){(*chaos).timeOutWorker, (*chaos).preemptWorker}},
 	{name: "calls_fail", settings: func(c *chaos) []string {
 		return []string{fmt.Sprintf("error-rate=%.3f", 0.02+0.08*c.random.Float64()), "drop-streams=0.1", "repeat-streams=0.2", "lose-creates=2", "expire-blocks=4"}
 	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWithinCommit}},
@@ -81,7 +81,7 @@ func TestKillOnModalCostsNothing(t *testing.T) {
 		first, runs = again, 1
 	}
 	var all tally
-	t.Run("runs", func(t *testing.T) {
+	passed := t.Run("runs", func(t *testing.T) {
 		for seed := first; seed < first+uint64(runs); seed++ {
 			of := themes[seed%uint64(len(themes))]
 			t.Run(fmt.Sprintf("%s/%d", of.name, seed), func(t *testing.T) {
@@ -98,14 +98,21 @@ func TestKillOnModalCostsNothing(t *testing.T) {
 		}
 	})
 	t.Logf("seeds from %d: %+v", first, all.counts)
+	// Where each theme has had its turn, what it is about has befallen some run.
+	n := all.counts
+	if passed && n.Runs == runs && runs >= len(themes) &&
+		(n.Preemptions < n.Runs || n.TimeOuts == 0 || n.Supervisors == 0 || n.SecondSupervisors == 0 || n.PowerCuts == 0) {
+		t.Errorf("this was no chaos: %+v", n)
+	}
 }
 
 // counts is what befell runs.
 type counts struct {
-	Runs, Attempts, Preemptions, Supervisors, Resumes, PowerCuts int
-	Acknowledged                                                 int           // checkpoints
-	Torn                                                         int           // checkpoints that were left in pieces
-	Lost, MostLost                                               time.Duration // of a GPU, in all and to one preemption
+	Runs, Attempts, Preemptions, TimeOuts, Resumes, PowerCuts int
+	Supervisors, SecondSupervisors                            int           // that were ended, and that were started beside one
+	Acknowledged                                              int           // checkpoints
+	Torn                                                      int           // checkpoints that were left in pieces
+	Lost, MostLost                                            time.Duration // of a GPU, in all and to one machine that was lost
 }
 
 type tally struct {
@@ -119,7 +126,9 @@ func (t *tally) add(c counts) {
 	t.Runs++
 	t.Attempts += c.Attempts
 	t.Preemptions += c.Preemptions
+	t.TimeOuts += c.TimeOuts
 	t.Supervisors += c.Supervisors
+	t.SecondSupervisors += c.SecondSupervisors
 	t.Resumes += c.Resumes
 	t.PowerCuts += c.PowerCuts
 	t.Acknowledged += c.Acknowledged
@@ -132,16 +141,16 @@ func (t *tally) add(c counts) {
 type chaos struct {
 	*modalBench
 	counts
-	random    *rand.Rand
-	id        string // of the run
-	cadence   time.Duration
-	preempted map[string]bool // Sandboxes
-	told      []string        // what was drawn and done, for whoever looks at a failure
-	waiting   *process        // mtt-host wait
+	random  *rand.Rand
+	id      string // of the run
+	cadence time.Duration
+	lost    map[string]bool // Sandboxes whose machine was taken away
+	told    []string        // what was drawn and done, for whoever looks at a failure
+	waiting *process        // mtt-host wait
 }
 
 func newChaos(t *testing.T, seed uint64, of theme) *chaos {
-	c := &chaos{random: rand.New(rand.NewPCG(seed, 0)), id: "r", preempted: map[string]bool{}}
+	c := &chaos{random: rand.New(rand.NewPCG(seed, 0)), id: "r", lost: map[string]bool{}}
 	var settings []string
 	for _, drawn := range []struct {
 		share   float64
@@ -300,9 +309,37 @@ func (c *chaos) takeFrom(worker sandbox) {
 	c.Helper()
 	status := pick(c, statuses...)
 	if c.preempt(status, worker.ID) {
-		c.preempted[worker.ID] = true
+		c.lost[worker.ID] = true
 		c.Preemptions++
 		c.tell("preempted %s: %s", worker.ID, status)
+	}
+}
+
+// timeOutWorker gives the next Sandbox less time than it was promised: it knows of no limit that it could save before.
+func (c *chaos) timeOutWorker() {
+	c.Helper()
+	limit := func(value string) {
+		if err := c.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "time-limit", Value: value}}}); err != nil {
+			c.Fatal(err)
+		}
+	}
+	old := c.worker()
+	if old == nil {
+		return
+	}
+	limit("1s")
+	defer limit("0s")
+	c.takeFrom(*old)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && c.waiting.running(); time.Sleep(5 * time.Millisecond) {
+		workers, _ := c.sandboxes(c.id)
+		if last := workers[len(workers)-1]; last.ID != old.ID && !last.alive() {
+			if last.Status == "TIMEOUT" {
+				c.TimeOuts++
+				c.lost[last.ID] = true
+			}
+			c.tell("%s has ended: %s", last.ID, last.Status)
+			return
+		}
 	}
 }
 
@@ -440,6 +477,7 @@ func (c *chaos) secondSupervisor() {
 		}
 		return err
 	})
+	c.SecondSupervisors++
 }
 
 // secondSupervisorMeanwhile starts one while the one that lives waits for a machine for an attempt that it has claimed.
@@ -460,6 +498,9 @@ func (c *chaos) powerCut() {
 	c.tell("power cut")
 	c.waiting.kill()
 	c.fake.Kill(c.T)
+	if workers, _ := c.sandboxes(c.id); len(workers) > 0 && workers[len(workers)-1].alive() { // as it was recorded last
+		c.lost[workers[len(workers)-1].ID] = true
+	}
 	c.fake.Run(c.T)
 	c.connect(filepath.Dir(c.tmp))
 	c.PowerCuts++
@@ -615,8 +656,8 @@ func (c *chaos) nothingAcknowledgedIsLost(workers []sandbox, events map[string][
 	}
 }
 
-// countLost counts the seconds of a GPU that each preemption has cost: those since the last checkpoint was acknowledged,
-// and those that the next Sandbox took to its first step.
+// countLost counts the seconds of a GPU that each machine which was taken away has cost: those since the last checkpoint was
+// acknowledged, and those that the next Sandbox that had a machine took to its first step.
 func (c *chaos) countLost(workers []sandbox, events map[string][]eventlog.Event) {
 	c.Helper()
 	first := func(w sandbox) time.Time { // that it was heard of
@@ -628,7 +669,7 @@ func (c *chaos) countLost(workers []sandbox, events map[string][]eventlog.Event)
 		return w.Finished
 	}
 	for i, w := range workers {
-		if !c.preempted[w.ID] || w.Started.IsZero() {
+		if !c.lost[w.ID] || w.Started.IsZero() {
 			continue
 		}
 		from := w.Started
@@ -641,11 +682,12 @@ func (c *chaos) countLost(workers []sandbox, events map[string][]eventlog.Event)
 			}
 		}
 		lost := w.Finished.Sub(from)
-		if i+1 < len(workers) && !workers[i+1].Started.IsZero() {
-			lost += first(workers[i+1]).Sub(workers[i+1].Started)
+		next := workers[i+1:]
+		if j := slices.IndexFunc(next, func(other sandbox) bool { return !other.Started.IsZero() }); j >= 0 {
+			lost += first(next[j]).Sub(next[j].Started)
 		}
 		if lost > c.cadence+slack {
-			c.Errorf("the preemption of %s cost %s of a GPU, with a checkpoint every %s", w.ID, lost, c.cadence)
+			c.Errorf("the loss of %s cost %s of a GPU, with a checkpoint every %s", w.ID, lost, c.cadence)
 		}
 		c.Lost += lost
 		c.MostLost = max(c.MostLost, lost)

@@ -91,7 +91,12 @@ func (m *modalBench) order(o modalfake.Order) error {
 
 // preempt takes the machine away from a Sandbox, which may have ended by itself just now. It says whether it had not.
 func (m *modalBench) preempt(status string, id string) bool {
-	return m.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "preempt-status", Value: status}}, Preempt: []string{id}}) == nil
+	m.Helper()
+	err := m.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "preempt-status", Value: status}}, Preempt: []string{id}})
+	if err != nil && !strings.Contains(err.Error(), "no Sandbox") {
+		m.Fatalf("preempt %s: %v", id, err)
+	}
+	return err == nil
 }
 
 // raw calls the fake as a client would of which nothing is mtt's.

@@ -184,8 +184,12 @@ func TestKilledCopyOnModalIsGoneOnWith(t *testing.T) {
 	p = m.start("volume", "get", "vol", "data", to)
 	m.eventually("something has come", func() bool {
 		total := int64(0)
-		for _, content := range m.files(to) {
-			total += int64(len(bytes.TrimRight([]byte(content), "\x00")))
+		paths, _ := filepath.Glob(filepath.Join(to, "data", "*"))
+		hidden, _ := filepath.Glob(filepath.Join(to, "data", ".*"))
+		for _, path := range append(paths, hidden...) {
+			if info, err := os.Stat(path); err == nil { // else it was given its name just now
+				total += info.Size()
+			}
 		}
 		return total > 16<<20
 	})
@@ -196,6 +200,25 @@ func TestKilledCopyOnModalIsGoneOnWith(t *testing.T) {
 	}
 	if got := m.files(filepath.Join(to, "data")); !maps.Equal(got, m.files(source)) {
 		t.Errorf("the copy has %q and is another one", slices.Sorted(maps.Keys(got)))
+	}
+	// Of what has grown, little more moves than what is new; and of what is there, nothing.
+	grown, err := os.OpenFile(filepath.Join(source, "b"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := grown.WriteString("more"); err != nil {
+		t.Fatal(err)
+	}
+	grown.Close()
+	m.moved("put", "vol", source, "--force")
+	if got := m.moved("put", "vol", source); got.Bytes != 0 || got.Unchanged != 3 {
+		t.Errorf("a put of what is there moved %+v", got)
+	}
+	if got := m.moved("get", "vol", "data", to); got.Bytes < 4 || got.Bytes > 64<<10 || got.Unchanged != 2 {
+		t.Errorf("a get of what has grown by 4 bytes moved %+v", got)
+	}
+	if got := m.files(filepath.Join(to, "data")); !maps.Equal(got, m.files(source)) {
+		t.Errorf("the copy of what has grown has %q and is another one", slices.Sorted(maps.Keys(got)))
 	}
 }
 

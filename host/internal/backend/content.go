@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 )
@@ -32,10 +33,20 @@ func NotFile(t Type) error {
 	return ErrNotFile
 }
 
-// Has says whether a file of a volume has the content that a reader gives.
-func Has(ctx context.Context, volume Volume, entry Entry, content io.Reader) (bool, error) {
-	same := &comparer{with: bufio.NewReaderSize(content, 1<<16)}
-	err := volume.Read(ctx, entry, 0, entry.Size, same)
+// Has says whether a file of a volume has a content of its size. moved, if it is not nil, is told how many bytes were moved
+// for that.
+func Has(ctx context.Context, volume Volume, entry Entry, content io.ReaderAt, moved func(int64)) (bool, error) {
+	same, err := volume.Compare(ctx, entry, entry.Size, content)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return CompareRead(ctx, volume, entry, entry.Size, content, moved)
+	}
+	return same, err
+}
+
+// CompareRead is Volume.Compare by reading what the file has.
+func CompareRead(ctx context.Context, volume Volume, entry Entry, length int64, content io.ReaderAt, moved func(int64)) (bool, error) {
+	same := &comparer{with: bufio.NewReaderSize(io.NewSectionReader(content, 0, length), 1<<16), moved: moved}
+	err := volume.Read(ctx, entry, 0, length, same)
 	if same.differs {
 		return false, nil
 	}
@@ -61,6 +72,7 @@ func SameContent(a, b io.Reader) (bool, error) {
 // comparer is a writer that fails at the first byte that differs.
 type comparer struct {
 	with    *bufio.Reader
+	moved   func(int64) // nil: nobody counts
 	differs bool
 	buffer  []byte
 }
@@ -68,6 +80,9 @@ type comparer struct {
 func (c *comparer) Write(p []byte) (int, error) {
 	if len(c.buffer) < len(p) {
 		c.buffer = make([]byte, len(p))
+	}
+	if c.moved != nil {
+		c.moved(int64(len(p)))
 	}
 	n, err := io.ReadFull(c.with, c.buffer[:len(p)])
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {

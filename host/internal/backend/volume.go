@@ -35,6 +35,10 @@ type Volume interface {
 	// the resolution of its time. What was written to to before an error is not taken back.
 	Read(ctx context.Context, entry Entry, from, length int64, to io.Writer) error
 
+	// Compare says whether the first length bytes of a file are those that content has, and moves none of them: where the
+	// volume is elsewhere, digests travel. The entry is as for Read. errors.ErrUnsupported: this cannot be told so.
+	Compare(ctx context.Context, entry Entry, length int64, content io.ReaderAt) (bool, error)
+
 	// Put makes or replaces files, and their parents. It returns when each is durable: it survives whatever happens to
 	// this process and to this machine. Each file appears whole or not at all, but not all files at once; after an
 	// error, some may be there. Nothing else becomes visible, and a repetition moves only what the volume does not have

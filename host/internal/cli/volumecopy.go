@@ -27,8 +27,8 @@ func newVolumeGet() *cobra.Command {
 		Long: `Fetch a file or a directory of a volume.
 
 A directory comes to LOCAL, which is . by default, under its own name, and a file too where LOCAL is a directory; else
-LOCAL is the file. What is there already is not fetched again, a file that has grown is continued in place, and a get
-that was killed is gone on with by the same command. With - as LOCAL, the content of a file is written to stdout.`,
+LOCAL is the file. What is there already is not fetched again, a file that has grown is continued in place if what was
+there is its beginning, and a get that was killed is gone on with by the same command. With - as LOCAL, the content of a file is written to stdout.`,
 		Example: "  mtt-host volume get ./outputs runs/digits-20261123-5kq2vd",
 		Args:    between(2, 3),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -55,7 +55,10 @@ func newVolumeSync() *cobra.Command {
 		Short: "Bring what a directory of a volume has into a directory, where only what is new is moved",
 		Long: `Bring what a directory of a volume has into the directory LOCAL.
 
-Only what is new is moved: a file that has grown is continued in place, so that a TensorBoard that shows it follows.
+Only what is new is moved: a file that has grown is continued in place, so that a TensorBoard that shows it follows. What
+was there is compared, by digests, so that nothing but its last 32 KiB moves for that; a file of which another part has
+changed is fetched whole. Where Modal tells no digests, a file that has grown is fetched whole too, but for event files and
+.jsonl files, of which the first 4 and the last 32 KiB are compared. A file of the same size and time is taken for the same.
 Nothing is removed from LOCAL.`,
 		Example: "  mtt-host volume sync ./outputs runs ./runs",
 		Args:    exactly(3),

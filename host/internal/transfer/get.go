@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -178,6 +179,7 @@ func (t *Transfer) file(ctx context.Context, entry backend.Entry, to *target, na
 }
 
 func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	began := time.Now()
 	info, err := to.root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -191,25 +193,73 @@ func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target
 	case info.Mode().IsRegular() && info.Size() == entry.Size && info.ModTime().Equal(entry.Modified):
 		t.unchanged.Add(1)
 		return nil
+	case info.Mode().IsRegular() && info.Size() == entry.Size:
+		same, err := t.isThere(ctx, entry, to, name)
+		if same {
+			t.unchanged.Add(1)
+			return to.stamp(name, entry, began)
+		}
+		if err != nil {
+			return err
+		}
 	case info.Mode().IsRegular() && 0 < info.Size() && info.Size() < entry.Size:
 		continued, err := t.extend(ctx, entry, to, name)
-		if continued || err != nil {
+		if continued {
+			return to.stamp(name, entry, began)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return t.replace(ctx, entry, to, name)
+	return t.replace(ctx, entry, to, name, began)
+}
+
+// settled is how old a file has to be for its time to tell it from what replaces it: volumes have times of whole seconds.
+const settled = 2 * time.Second
+
+// stamp gives a file here the time that it has in the volume, by which the next command knows that it has not changed. One
+// that was not settled when its reading began gets another, so that it is compared again.
+func (t *target) stamp(name string, entry backend.Entry, began time.Time) error {
+	at := entry.Modified
+	if began.Sub(at) < settled {
+		at = at.Add(-time.Millisecond)
+	}
+	return t.root.Chtimes(name, at, at)
+}
+
+// isThere says whether a file has the content already that it has in the volume, as far as that can be told without moving it.
+func (t *Transfer) isThere(ctx context.Context, entry backend.Entry, to *target, name string) (bool, error) {
+	file, err := to.root.Open(name)
+	if err != nil {
+		return false, nil // one that cannot be read can be replaced
+	}
+	defer file.Close()
+	same, err := t.Volume.Compare(ctx, entry, entry.Size, file)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil
+	}
+	return same, err
 }
 
 // replace fetches a whole file beside the one that may be there. It goes on with what a killed command fetched of the same one.
-func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target, name string) error {
+func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target, name string, began time.Time) error {
 	version := fmt.Sprintf("%s %d %d", entry.Path, entry.Size, entry.Modified.UnixNano())
 	file, err := partial.Open(to.root, name, version, 0o644)
 	if err != nil {
 		return err
 	}
-	if file.Begun() > entry.Size {
-		if err := file.Restart(); err != nil {
-			return errors.Join(err, file.Discard())
+	if begun := file.Begun(); begun > 0 {
+		good := begun <= entry.Size
+		if good {
+			if good, err = t.Volume.Compare(ctx, entry, begun, file); errors.Is(err, errors.ErrUnsupported) {
+				good, err = true, nil // then the size and the time that it was fetched for must do
+			}
+		}
+		if err == nil && !good {
+			err = file.Restart()
+		}
+		if err != nil {
+			return errors.Join(err, file.Close())
 		}
 	}
 	if err := t.Volume.Read(ctx, entry, file.Begun(), entry.Size-file.Begun(), &counted{file, &t.bytes}); err != nil {
@@ -218,20 +268,20 @@ func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target,
 		}
 		return errors.Join(err, file.Close()) // kept, to be gone on with
 	}
-	if same, err := t.isThere(file, to, name); same || err != nil {
+	if same, err := t.isFetched(file, to, name); same || err != nil {
 		// The inode that others may have open stays.
-		return errors.Join(err, file.Discard(), to.root.Chtimes(name, entry.Modified, entry.Modified))
+		return errors.Join(err, file.Discard(), to.stamp(name, entry, began))
 	}
 	if err := file.Publish(); err != nil {
 		return err
 	}
 	to.sweep(name)
 	t.files.Add(1)
-	return to.root.Chtimes(name, entry.Modified, entry.Modified)
+	return to.stamp(name, entry, began)
 }
 
-// isThere says whether the name has the content already that was fetched.
-func (t *Transfer) isThere(file *partial.File, to *target, name string) (bool, error) {
+// isFetched says whether the name has the content already that was fetched.
+func (t *Transfer) isFetched(file *partial.File, to *target, name string) (bool, error) {
 	info, err := to.root.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {
 		return false, nil
@@ -248,13 +298,20 @@ func (t *Transfer) isThere(file *partial.File, to *target, name string) (bool, e
 	return backend.SameContent(there, io.NewSectionReader(file, 0, info.Size()))
 }
 
-// How much of a file that has grown is compared before it is continued: its head and its end, as far as they were. That
-// is enough to tell a file that was appended to from one that was written anew, for event files and logs, whose records
-// have times; and little enough to follow a file often.
+// How much of a file that has grown is read again before it is continued. The end, as far as it was, always is: so what is
+// appended belongs to what was compared, whatever happened meanwhile. Where the volume cannot tell without moving it
+// whether the rest is the same, the head is read again of what is only ever appended to by its format: it has records with
+// times, and is followed often. What else has grown is fetched whole then.
 const (
 	headCompared = 4 << 10
 	tailCompared = 32 << 10
 )
+
+// appendOnly says whether a file of that name is one that is only ever appended to: an event file of TensorBoard's, or lines
+// of JSON.
+func appendOnly(name string) bool {
+	return strings.HasPrefix(path.Base(name), "events.out.tfevents.") || path.Ext(name) == ".jsonl"
+}
 
 // extend appends to a file that is here what it has in the volume beyond. It reports false if what is here is not its beginning.
 func (t *Transfer) extend(ctx context.Context, entry backend.Entry, to *target, name string) (continued bool, err error) {
@@ -272,8 +329,15 @@ func (t *Transfer) extend(ctx context.Context, entry backend.Entry, to *target, 
 	}
 	have := info.Size()
 	tail := max(0, have-tailCompared)
-	if head := min(headCompared, tail); head > 0 {
-		if same, err := t.matches(ctx, entry, file, 0, head); !same || err != nil {
+	if tail > 0 {
+		same, err := t.Volume.Compare(ctx, entry, tail, file)
+		if errors.Is(err, errors.ErrUnsupported) && appendOnly(name) {
+			same, err = backend.CompareRead(ctx, t.Volume, entry, min(headCompared, tail), file, t.moved)
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			return false, nil
+		}
+		if !same || err != nil {
 			return false, err
 		}
 	}
@@ -286,17 +350,7 @@ func (t *Transfer) extend(ctx context.Context, entry backend.Entry, to *target, 
 		return false, err
 	}
 	t.files.Add(1)
-	return true, errors.Join(to.root.Chtimes(name, entry.Modified, entry.Modified), file.Close())
-}
-
-// matches says whether the file has some bytes that it has in the volume.
-func (t *Transfer) matches(ctx context.Context, entry backend.Entry, file *os.File, from, length int64) (bool, error) {
-	compared := &appender{file: file, at: from, have: from + length}
-	err := t.Volume.Read(ctx, entry, from, length, &counted{compared, &t.bytes})
-	if compared.differs {
-		return false, nil
-	}
-	return err == nil, err
+	return true, file.Close()
 }
 
 // appender is a writer that compares what comes with what the file has, as far as it goes, and appends the rest.

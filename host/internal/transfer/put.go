@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -49,7 +48,7 @@ func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) er
 	if err != nil || len(sources) == 0 {
 		return err
 	}
-	err = t.Volume.Put(ctx, sources, backend.PutOptions{Exclusive: !force, Moved: func(n int64) { t.bytes.Add(n) }})
+	err = t.Volume.Put(ctx, sources, backend.PutOptions{Exclusive: !force, Moved: t.moved})
 	if err == nil {
 		t.files.Add(int64(len(sources)))
 	}
@@ -142,5 +141,5 @@ func (t *Transfer) has(ctx context.Context, entry backend.Entry, source backend.
 		return false, err
 	}
 	defer content.Close()
-	return backend.Has(ctx, t.Volume, entry, io.NewSectionReader(content, 0, source.Size))
+	return backend.Has(ctx, t.Volume, entry, content, t.moved)
 }

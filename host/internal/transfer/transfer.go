@@ -32,6 +32,8 @@ func (t *Transfer) Moved() (files, bytes, unchanged int64) {
 	return t.files.Load(), t.bytes.Load(), t.unchanged.Load()
 }
 
+func (t *Transfer) moved(bytes int64) { t.bytes.Add(bytes) }
+
 func (t *Transfer) skip(path string, of backend.Type) {
 	if t.Skip != nil {
 		t.Skip(path, of)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,6 +64,8 @@ func RunBackend(t *testing.T, programs Programs, make func(t *testing.T) Site) {
 		"AKilledAttemptCostsNothing":                    testKilled,
 		"ARunKilledAgainAndAgainEndsTheSame":            testKilledOften,
 		"ALiveRunIsNobodyElsesToLive":                   testLocked,
+		"OfTwoThatDetachARunAtOnceOneDoes":              testDetachedByTwo,
+		"ADetachWhoseContextHasEndedCanBeRepeated":      testDetachedAgain,
 		"AFailureOfTheExperimentIsFinal":                testFailed,
 		"AFailureIsTriedAgainIfThatIsAskedFor":          testRetried,
 		"AFailedRunCanBeResumed":                        testResumedAfterFailure,
@@ -302,6 +305,72 @@ func (s *stage) stop(r *run.Run, now bool) {
 		}
 		return !live
 	})
+}
+
+// testDetachedByTwo has a run that nobody lives gone on with by several commands at the same moment.
+func testDetachedByTwo(s *stage) {
+	choice, err := s.choose(s.Open(s.T), s.programs.Walk, "a", walk(slow)...) // so that it lives when the last one comes
+	if err != nil {
+		s.Fatal(err)
+	}
+	choice.Run.Unlock()
+	const commands = 3
+	sites := make([]backend.Backend, commands)
+	for i := range sites {
+		sites[i] = s.Open(s.T)
+	}
+	answers := make([]error, commands)
+	var group sync.WaitGroup
+	for i, on := range sites {
+		group.Go(func() {
+			choice, err := launch.Resume(s.Context(), on.Registry(), s.Bin, "a", "", s.Site.Options)
+			if err == nil {
+				err = on.Detach(s.Context(), choice.Run)
+				choice.Run.Unlock()
+			}
+			answers[i] = err
+		})
+	}
+	group.Wait()
+	detached := 0
+	var on backend.Backend
+	for i, err := range answers {
+		switch {
+		case err == nil:
+			detached++
+			on = sites[i]
+		case exit.Of(err) != exit.StillRunning:
+			s.Errorf("one that was too late: %v, want exit code %d", err, exit.StillRunning)
+		}
+	}
+	if detached != 1 {
+		s.Fatalf("%d have detached the run: %v", detached, answers)
+	}
+	r, err := on.Registry().Get("a")
+	if err != nil {
+		s.Fatal(err)
+	}
+	if info := s.wants(r, run.Succeeded, exit.OK); len(info.Attempts) != 1 {
+		s.Errorf("it has lived %d attempts, want 1", len(info.Attempts))
+	}
+	s.same(on, r)
+}
+
+// testDetachedAgain repeats a Detach that had no time for it: after that error the run is nobody's, and as good as before.
+func testDetachedAgain(s *stage) {
+	on := s.Open(s.T)
+	choice, err := s.choose(on, s.programs.Walk, "a", walk()...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	ended, end := context.WithCancel(s.Context())
+	end()
+	if err := on.Detach(ended, choice.Run); err == nil {
+		s.Error("a Detach whose context has ended says that the run is lived")
+	}
+	r := s.detach(on, choice)
+	s.wants(r, run.Succeeded, exit.OK)
+	s.same(on, r)
 }
 
 func testStopped(s *stage) {

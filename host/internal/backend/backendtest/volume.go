@@ -26,6 +26,7 @@ func RunVolume(t *testing.T, make Make) {
 		"AnEmptyVolumeListsNothing":               testEmpty,
 		"FilesComeBackByteForByte":                testRoundTrip,
 		"AnyRangeOfAFileIsThatRange":              testRanges,
+		"WhatAFileHasIsToldWithoutMovingIt":       testCompare,
 		"AListHasParentsBeforeWhatIsInThem":       testList,
 		"AListOfAFileIsThatFile":                  testListFile,
 		"APutReplacesAFileWhole":                  testReplace,
@@ -175,6 +176,39 @@ func testRanges(s *subject) {
 			s.Errorf("%d bytes from %d on: %d bytes, %v; want %d", r[1], r[0], got.Len(), err, len(want))
 		}
 	}
+}
+
+// testCompare wants a content to be told from every other: shorter ones, and such with one other bit.
+func testCompare(s *subject) {
+	body := Samples()["holes"][:Block+5000]
+	body[0] ^= 1 // of which no volume has a block yet
+	if err := s.Put(s.Context(), []backend.Source{Source("d/f", body), Source("d/empty", nil)}, backend.PutOptions{}); err != nil {
+		s.Fatal(err)
+	}
+	compare := func(name string, length int, with []byte, want bool) {
+		s.Helper()
+		if same, err := s.Compare(s.Context(), s.stat(name), int64(length), bytes.NewReader(with)); same != want || err != nil {
+			s.Errorf("the first %d bytes of %s: %v, %v, want %v", length, name, same, err, want)
+		}
+	}
+	compare("d/empty", 0, nil, true)
+	compare("d/f", len(body), body, true)
+	for _, at := range []int{0, Block - 1, Block + 1, len(body) - 1} { // of which all but the first are zeros
+		other := slices.Clone(body)
+		other[at] ^= 1
+		compare("d/f", len(body), other, false)
+		compare("d/f", at, other, true)
+		compare("d/f", at+1, other, false)
+		compare("d/f", len(body), body[:at], false)
+	}
+	entry := s.stat("d/f")
+	entry.Size++
+	_, err := s.Compare(s.Context(), entry, 1, bytes.NewReader([]byte("a")))
+	s.refused("comparing with what was cut", err, backend.ErrChanged)
+	_, err = s.Compare(s.Context(), backend.Entry{Path: "nosuch", Type: backend.File, Size: 1}, 1, bytes.NewReader([]byte("a")))
+	s.refused("comparing with what is not there", err, fs.ErrNotExist)
+	_, err = s.Compare(s.Context(), s.stat("d"), 0, bytes.NewReader(nil))
+	s.refused("comparing with a directory", err, backend.ErrIsDirectory)
 }
 
 func testList(s *subject) {

@@ -122,6 +122,11 @@ func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int
 	return unchanged(file, entry)
 }
 
+// Compare is that of backend.Volume.
+func (v *Volume) Compare(ctx context.Context, entry backend.Entry, length int64, content io.ReaderAt) (bool, error) {
+	return backend.CompareRead(ctx, v, entry, length, content, nil)
+}
+
 // unchanged says whether a file is the one that the entry is about, or has grown.
 func unchanged(file *os.File, entry backend.Entry) error {
 	info, err := file.Stat()

@@ -44,7 +44,7 @@ func trim(block []byte) []byte { return bytes.TrimRight(block, "\x00") }
 
 // getBlock fetches what an address means, and fills up with zeros what did not come of it.
 func (c *Client) getBlock(ctx context.Context, address string, to []byte) error {
-	response, cancel, err := c.send(ctx, http.MethodGet, address, nil)
+	response, cancel, err := c.send(ctx, http.MethodGet, address, nil, "")
 	if err != nil {
 		return err
 	}
@@ -70,15 +70,25 @@ func (c *Client) getBlock(ctx context.Context, address string, to []byte) error 
 	return nil
 }
 
-// checkDigest compares with the SHA-256 of a Repr-Digest header (RFC 9530), if it has one.
+// blockDigest returns the SHA-256 that the store tells of what an address means, for which it sends a byte of it.
+// errors.ErrUnsupported: it tells none.
+func (c *Client) blockDigest(ctx context.Context, address string) ([]byte, error) {
+	response, cancel, err := c.send(ctx, http.MethodGet, address, nil, "bytes=0-0")
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	defer response.Body.Close() // if it sends more, it is not listened to
+	_, _ = io.CopyN(io.Discard, response.Body, 2)
+	if sum := reprDigest(response.Header.Get("Repr-Digest")); sum != nil {
+		return sum, nil
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// checkDigest compares with the SHA-256 of a Repr-Digest header, if it has one.
 func checkDigest(header string, body []byte) error {
-	for member := range strings.SplitSeq(header, ",") {
-		member, _, _ = strings.Cut(strings.TrimSpace(member), ";")
-		encoded, ok := strings.CutPrefix(member, "sha-256=:")
-		want, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, ":"))
-		if !ok || err != nil {
-			continue
-		}
+	if want := reprDigest(header); want != nil {
 		if got := sha256.Sum256(body); !bytes.Equal(got[:], want) {
 			return errors.New("a block has not the content that its digest says")
 		}
@@ -86,9 +96,23 @@ func checkDigest(header string, body []byte) error {
 	return nil
 }
 
+// reprDigest is the SHA-256 of a Repr-Digest header (RFC 9530), which is of the whole, whatever part of it is sent; nil for
+// none.
+func reprDigest(header string) []byte {
+	for member := range strings.SplitSeq(header, ",") {
+		member, _, _ = strings.Cut(strings.TrimSpace(member), ";")
+		encoded, ok := strings.CutPrefix(member, "sha-256=:")
+		sum, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, ":"))
+		if ok && err == nil && len(sum) == sha256.Size {
+			return sum
+		}
+	}
+	return nil
+}
+
 // putBlock transfers a block, and returns what proves it.
 func (c *Client) putBlock(ctx context.Context, address string, body *body) (proof []byte, err error) {
-	response, cancel, err := c.send(ctx, http.MethodPut, address, body)
+	response, cancel, err := c.send(ctx, http.MethodPut, address, body, "")
 	if err != nil {
 		return nil, err
 	}
@@ -97,13 +121,17 @@ func (c *Client) putBlock(ctx context.Context, address string, body *body) (proo
 	return io.ReadAll(io.LimitReader(response.Body, 64<<10))
 }
 
-// send makes one request. Errors leave the address out: whoever has it needs no token.
-func (c *Client) send(ctx context.Context, method, address string, body *body) (*http.Response, context.CancelFunc, error) {
+// send makes one request, of which the answer may be cut to a part. Errors leave the address out: whoever has it needs no
+// token.
+func (c *Client) send(ctx context.Context, method, address string, body *body, part string) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, blockTime)
 	request, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		cancel()
 		return nil, nil, errors.New("an address of a block cannot be understood")
+	}
+	if part != "" {
+		request.Header.Set("Range", part)
 	}
 	if body != nil {
 		request.ContentLength = body.length
@@ -123,7 +151,7 @@ func (c *Client) send(ctx context.Context, method, address string, body *body) (
 		}
 		return nil, nil, err
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && (part == "" || response.StatusCode != http.StatusPartialContent) {
 		_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
 		response.Body.Close()
 		cancel()

@@ -20,7 +20,17 @@ var (
 )
 
 // digest reads a block of a file for its sums.
-func (f *file) digest(i int) (b block, err error) {
+func (f *file) digest(i int) (block, error) {
+	at := int64(i) * blockSize
+	b, err := digest(f.content, at, min(f.Size, at+blockSize))
+	if err == io.EOF {
+		err = backend.PathError("put", f.Path, backend.ErrChanged)
+	}
+	return b, err
+}
+
+// digest reads a part of a content, no more than a block, for its sums. io.EOF: the content ends before.
+func digest(content io.ReaderAt, at, end int64) (b block, err error) {
 	sum, check := sha256.New(), xxh3.New()
 	hash := func(part []byte) {
 		sum.Write(part)
@@ -29,14 +39,10 @@ func (f *file) digest(i int) (b block, err error) {
 	}
 	buffer := chunks.Get().(*[chunk]byte)
 	defer chunks.Put(buffer)
-	at := int64(i) * blockSize
 	held := int64(0) // zeros, which count if something else follows
-	for end := min(f.Size, at+blockSize); at < end; {
+	for at < end {
 		part := buffer[:min(chunk, end-at)]
-		if n, err := f.content.ReadAt(part, at); n < len(part) {
-			if err == io.EOF {
-				err = backend.PathError("put", f.Path, backend.ErrChanged)
-			}
+		if n, err := content.ReadAt(part, at); n < len(part) {
 			return block{}, err
 		}
 		at += int64(len(part))

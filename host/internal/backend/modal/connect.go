@@ -30,6 +30,7 @@ type Client struct {
 	environment string // "" for the profile's
 	blocks      *http.Client
 	budget      *semaphore.Weighted // bytes of blocks in motion
+	noDigests   atomic.Bool         // the store of blocks does not tell digests by themselves
 
 	mu      sync.Mutex
 	current *connection

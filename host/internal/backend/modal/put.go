@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"runtime"
 	"sync"
@@ -197,7 +196,7 @@ func (b *batch) there(ctx context.Context) error {
 		entry, err := b.volume.Stat(ctx, f.path)
 		if err == nil && entry.Type == backend.File && entry.Size == f.Size {
 			var same bool
-			if same, err = backend.Has(ctx, b.volume, entry, io.NewSectionReader(f.content, 0, f.Size)); same {
+			if same, err = backend.Has(ctx, b.volume, entry, f.content, b.options.Moved); same {
 				continue
 			}
 		}

@@ -2,6 +2,7 @@ package modal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -38,11 +39,16 @@ func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int
 		}
 		at = next
 	}
+	return r.still(ctx, entry)
+}
+
+// still looks whether the file is the one that the entry is about, or has grown: what was asked for at different times may
+// be of different files.
+func (r *reading) still(ctx context.Context, entry backend.Entry) error {
 	if r.asked.Load() < 2 {
 		return nil
 	}
-	// What was asked for at different times may be of different files.
-	now, err := v.Stat(ctx, clean)
+	now, err := r.volume.Stat(ctx, r.path)
 	if err == nil && (now.Type != backend.File || now.Size < entry.Size || now.Size == entry.Size && !now.Modified.Equal(entry.Modified)) {
 		err = backend.PathError("read", entry.Path, backend.ErrChanged)
 	}
@@ -142,27 +148,34 @@ func (r *reading) addresses(ctx context.Context, from, to int64) ([]string, erro
 	return answer.GetGetUrls(), nil
 }
 
-// fetch fetches a piece. An address that does not serve is taken for expired, and asked for anew.
+// fetch fetches a piece.
 func (r *reading) fetch(ctx context.Context, p *piece) error {
+	return r.insist(ctx, tries, p.address, p.at, int64(len(p.content)), func(address string) error {
+		return r.volume.client.getBlock(ctx, address, p.content)
+	})
+}
+
+// insist does something with the address of a piece. One that does not serve is taken for expired, and asked for anew.
+func (r *reading) insist(ctx context.Context, most int, address string, at, length int64, do func(address string) error) error {
 	for tried := 0; ; tried++ {
-		err := r.volume.client.getBlock(ctx, p.address, p.content)
-		if err == nil {
-			return nil
+		err := do(address)
+		if err == nil || errors.Is(err, errors.ErrUnsupported) {
+			return err
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if tried+1 == tries {
+		if tried+1 == most {
 			return blockError(r.path, err)
 		}
 		if err := pause(ctx, tried); err != nil {
 			return err
 		}
-		addresses, err := r.addresses(ctx, p.at, p.at+int64(len(p.content)))
+		addresses, err := r.addresses(ctx, at, at+length)
 		if err != nil {
 			return err
 		}
-		p.address = addresses[0]
+		address = addresses[0]
 	}
 }
 
