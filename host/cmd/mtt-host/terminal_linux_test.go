@@ -69,6 +69,49 @@ func TestStderrThatNobodyReadsHoldsUpNothing(t *testing.T) {
 func TestTerminalShowsProgressLine(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	stdout, text := b.onTerminal("run", pluginPath("walk"), "--outputs", b.outputs, "--name", "watched",
+		"-S", "steps=2500", "-S", "pause_us=500", "--checkpoint-every", "250ms")
+	if !strings.HasPrefix(stdout, "watched SUCCEEDED: mean_square ") {
+		b.Fatalf("stdout: %s\nterminal: %q", stdout, text)
+	}
+
+	progress := regexp.MustCompile(`step \d+/2500 \(\d+%\) · [\d.e+]+ steps/s · [\dmsh.]+ left · walk/first -?[\d.]+, .*walk/mean_square [\d.]+ · checkpoint [\dms.]+ old`)
+	if !progress.MatchString(text) {
+		b.Errorf("there is no progress line: %q", text)
+	}
+	b.erased(text, "steps/s")
+	for _, want := range []string{b.path("runs", "watched"), "mtt-host show watched --outputs " + b.outputs, "mtt-host checkpoints ls watched", "tensorboard --logdir"} {
+		if !strings.Contains(text[strings.LastIndex(text, "\x1b[K"):], want) {
+			b.Errorf("the summary does not name %q: %q", want, text)
+		}
+	}
+}
+
+func TestCopyingShowsProgressOnATerminalAndNowhereElse(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t, "block-delay=600ms")
+	m.fake.MustModal(t, "volume", "create", "outputs", "--version", "2")
+	file := filepath.Join(t.TempDir(), "file")
+	write := func(content string) {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one") // content that the volume has would not travel, and nothing would wait
+	if said := m.expect(0, nil, "volume", "put", "outputs", file, "one").stderr; strings.Contains(said, "\x1b") {
+		t.Errorf("a line of progress where there is no terminal: %q", said)
+	}
+	write("other")
+	_, text := m.onTerminal("volume", "put", "outputs", file, "other")
+	if !regexp.MustCompile(`\x1b\[K\d files?, \d+ B, \d+ B/s; \d unchanged`).MatchString(text) {
+		t.Errorf("there is no line of progress: %q", text)
+	}
+	m.erased(text, "B/s;")
+}
+
+// onTerminal runs mtt-host with a terminal as its stderr, and returns what that showed. It must succeed.
+func (b *bench) onTerminal(args ...string) (stdout, text string) {
+	b.Helper()
 	screen, terminal := openTerminal(b)
 	defer screen.Close()
 	shown := make(chan string)
@@ -83,30 +126,25 @@ func TestTerminalShowsProgressLine(t *testing.T) {
 			}
 		}
 	}()
-	command := exec.Command(hostPath, "run", pluginPath("walk"), "--outputs", b.outputs, "--name", "watched",
-		"-S", "steps=2500", "-S", "pause_us=500", "--checkpoint-every", "250ms")
+	command := exec.Command(hostPath, args...)
 	command.Dir = filepath.Dir(b.tmp)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + b.tmp, "TERM=xterm"}
+	command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + b.tmp, "TERM=xterm"}, b.env...)
 	command.Stderr = terminal
-	stdout, err := command.Output()
+	printed, err := command.Output()
 	terminal.Close()
-	text := <-shown
-	if err != nil || !strings.HasPrefix(string(stdout), "watched SUCCEEDED: mean_square ") {
-		b.Fatalf("%v\nstdout: %s\nterminal: %q", err, stdout, text)
+	text = <-shown
+	if err != nil {
+		b.Fatalf("%v\nstdout: %s\nterminal: %q", err, printed, text)
 	}
+	return string(printed), text
+}
 
-	progress := regexp.MustCompile(`step \d+/2500 \(\d+%\) · [\d.e+]+ steps/s · [\dmsh.]+ left · walk/first -?[\d.]+, .*walk/mean_square [\d.]+ · checkpoint [\dms.]+ old`)
-	if !progress.MatchString(text) {
-		b.Errorf("there is no progress line: %q", text)
-	}
-	for line := range strings.Lines(text) { // what is left of each line once it was erased
-		if kept := line[strings.LastIndex(line, "\x1b[K")+1:]; strings.Contains(kept, "steps/s") {
+// erased wants nothing to be left of lines of progress, which have a word.
+func (b *bench) erased(text, word string) {
+	b.Helper()
+	for line := range strings.Lines(text) {
+		if kept := line[strings.LastIndex(line, "\x1b[K")+1:]; strings.Contains(kept, word) {
 			b.Errorf("progress was not erased: %q", line)
-		}
-	}
-	for _, want := range []string{b.path("runs", "watched"), "mtt-host show watched --outputs " + b.outputs, "mtt-host checkpoints ls watched", "tensorboard --logdir"} {
-		if !strings.Contains(text[strings.LastIndex(text, "\x1b[K"):], want) {
-			b.Errorf("the summary does not name %q: %q", want, text)
 		}
 	}
 }
