@@ -193,7 +193,8 @@ func TestLogsBeginWhereTheyAreAskedTo(t *testing.T) {
 	if torn := b.path("runs", "r", "log", "1.jsonl"); os.Truncate(torn, int64(len(b.read("runs", "r", "log", "1.jsonl"))-20)) != nil {
 		b.Fatal("cannot tear ", filepath.Base(torn))
 	}
-	if got := b.expect(0, nil, "logs", "r").stdout; strings.Count(got, "\n") != len(all)-1 {
+	// How the attempt ended is in end.json as well.
+	if got := b.expect(0, nil, "logs", "r").stdout; strings.Count(got, "\n") != len(all) || !strings.HasSuffix(got, "attempt finished\n") {
 		b.Errorf("of a torn log it prints %q", got)
 	}
 }

@@ -48,5 +48,13 @@ type Event struct {
 	Seconds    float64 `json:"seconds,omitempty"`    // that the save took
 }
 
-// EndMessage says that an attempt has ended in a state, and why.
-func EndMessage(state, cause string) string { return fmt.Sprintf("attempt %s: %s", state, cause) }
+// EndMessage says that an attempt has ended in a state, and why, if it was not that it had finished.
+func EndMessage(state, cause string) string {
+	if cause == EndedWell {
+		return "attempt " + EndedWell
+	}
+	return fmt.Sprintf("attempt %s: %s", state, cause)
+}
+
+// EndedWell is the cause of an end that nothing but the last step has caused.
+const EndedWell = "finished"

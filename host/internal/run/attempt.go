@@ -88,8 +88,10 @@ type End struct {
 	Cause  string    `json:"cause"`
 	Code   exit.Code `json:"exit_code"`
 	Step   uint64    `json:"step"`
-	Lived  Duration  `json:"lived"` // see Run.Lived
-	Time   time.Time `json:"time"`  // when this was written
+	// TotalSteps is what the experiment said of where it goes, 0 for nothing: for those who have not the attempt's log.
+	TotalSteps uint64    `json:"total_steps,omitempty"`
+	Lived      Duration  `json:"lived"` // see Run.Lived
+	Time       time.Time `json:"time"`  // when this was written
 	// Over is when its Sandbox ended, where Modal says so; zero else.
 	Over time.Time `json:"over,omitzero"`
 }
@@ -175,6 +177,7 @@ func (r *Run) WriteSaved(n int, checkpoint string) error {
 func (r *Run) WriteEnd(n int, end End) error {
 	end.Schema = "mtt.end/v1"
 	end.Time = time.Now().UTC()
+	end.TotalSteps = r.LastProgress(n).TotalSteps
 	return r.registry.create(r.attemptFile(n, "end"), end)
 }
 

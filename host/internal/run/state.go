@@ -124,6 +124,9 @@ func (r *Run) Info() (*Info, error) {
 		}
 		progress := r.LastProgress(last.Number)
 		info.Step, info.TotalSteps = max(info.Step, progress.Step, last.Claim.ResumedStep), progress.TotalSteps
+		if last.End != nil {
+			info.TotalSteps = max(info.TotalSteps, last.End.TotalSteps)
+		}
 	}
 	if info.State == Stopped && request != nil && request.Followed {
 		info.ExitCode = &request.Code

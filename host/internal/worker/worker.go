@@ -110,7 +110,7 @@ func (w *Worker) data() map[string]string {
 // record writes how an attempt has ended.
 func (w *Worker) record(n int, outcome Outcome) (Outcome, error) {
 	outcome.Attempt = n
-	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: "finished", Lived: run.Duration(outcome.Lived)}
+	end := run.End{State: outcome.State, Code: exit.Of(outcome.Err), Step: outcome.Step, Cause: eventlog.EndedWell, Lived: run.Duration(outcome.Lived)}
 	if outcome.Err != nil {
 		end.Cause = outcome.Err.Error()
 	}
@@ -151,11 +151,11 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 		log.Say(eventlog.Warning, "%s", warning)
 	}
 	defer func() {
-		event := eventlog.Event{Kind: eventlog.Ended, Step: outcome.Step, Metrics: outcome.Result, Message: "attempt finished"}
+		cause := eventlog.EndedWell
 		if outcome.Err != nil {
-			event.Message = eventlog.EndMessage(string(outcome.State), outcome.Err.Error())
+			cause = outcome.Err.Error()
 		}
-		log.Write(event)
+		log.Write(eventlog.Event{Kind: eventlog.Ended, Step: outcome.Step, Metrics: outcome.Result, Message: eventlog.EndMessage(string(outcome.State), cause)})
 	}()
 	attempt, err := w.open(ctx, plan, log)
 	if err != nil {

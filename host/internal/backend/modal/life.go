@@ -13,6 +13,7 @@ import (
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/worker"
@@ -431,7 +432,7 @@ func (l *life) end(ctx context.Context, n int, outcome worker.Outcome) error {
 }
 
 func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over time.Time) error {
-	cause := "finished"
+	cause := eventlog.EndedWell
 	if outcome.Err != nil {
 		cause = outcome.Err.Error()
 	}

@@ -33,6 +33,8 @@ type Between struct {
 	whole   chan struct{} // closed when they are there
 }
 
+var errCut = status.Error(codes.Unavailable, "nothing gets through")
+
 // Between starts one until the test ends. It refuses nothing yet.
 func (f *Fake) Between(t testing.TB) *Between {
 	t.Helper()
@@ -57,6 +59,11 @@ func (f *Fake) Between(t testing.TB) *Between {
 			return status.FromContextError(ctx.Err()).Err()
 		}
 		cut := b.isCut()
+		select {
+		case <-cut:
+			return errCut
+		default:
+		}
 		go func() {
 			select {
 			case <-cut:
@@ -67,7 +74,7 @@ func (f *Fake) Between(t testing.TB) *Between {
 		err := handOn(ctx, from, behind, method)
 		select {
 		case <-cut:
-			return status.Error(codes.Unavailable, "nothing gets through")
+			return errCut
 		default:
 			return err
 		}
