@@ -196,7 +196,7 @@ func TestLiveRunIsLeftAlone(t *testing.T) {
 	if shown := b.show("live"); shown.State != "RUNNING" || shown.ExitCode != nil {
 		b.Errorf("want RUNNING, got %+v", shown)
 	}
-	b.expect(7, []string{"run live is still running", "mtt-host show live", "--new"}, long...)
+	b.expect(7, []string{"run live is still running", "mtt-host attach live", "--new"}, long...)
 	b.expect(7, []string{"run live is still running"}, append(long, "--name", "live")...)
 	b.expect(7, []string{"run live is still running"}, "resume", "live")
 	p.signal(syscall.SIGINT)

@@ -175,5 +175,5 @@ func TestWhatIsGoneFromModalIsNamed(t *testing.T) {
 
 	m.fake.MustModal(t, "volume", "delete", "tables", "--yes")
 	m.fake.Tell(t, "preempt", sandboxName("r"))
-	m.expect(5, []string{"there is no volume tables with the run's data", "mtt-host resume r --mount VOLUME:NAME"}, "wait", "r")
+	m.expect(5, []string{"there is no volume tables, which --mount names", "mtt-host resume r --mount VOLUME:NAME"}, "wait", "r")
 }

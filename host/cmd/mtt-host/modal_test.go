@@ -130,7 +130,7 @@ func TestRunOnModalIsLikeOneAtHome(t *testing.T) {
 		m.Errorf("stdout holds %q, want the name alone", r.stdout)
 	}
 	following := m.start("logs", "r", "-f", "-o", "json")
-	m.expect(7, []string{"run r is still running", "mtt-host show r"}, "resume", "r")
+	m.expect(7, []string{"run r is still running", "mtt-host attach r"}, "resume", "r")
 	m.expect(7, []string{"run r is still running"}, strolls("--name", "r")...)
 	watching := m.start("attach", "r")
 	watching.waitFor("attempt 1 of run r")
@@ -187,6 +187,9 @@ func TestRunOnModalIsLikeOneAtHome(t *testing.T) {
 		m.Errorf("logs --since a time to come has printed %q", got)
 	}
 
+	if found := there.expect(0, nil, "doctor").stdout; !strings.Contains(found, "mtt-supervisor; whoever starts a supervisor renews it") {
+		m.Errorf("doctor has printed %s", found)
+	}
 	again := there.expect(0, []string{"run r has finished already; nothing was trained"}, strolls("--name", "r")...)
 	if again.stdout != watched.stdout {
 		m.Errorf("run of a finished run has printed %q, and attach %q", again.stdout, watched.stdout)

@@ -231,5 +231,8 @@ func summarize(command *cobra.Command, common common, view *view, ended *run.Run
 }
 
 func resultText(info *run.Info) string {
+	if info.State != run.Succeeded {
+		return fmt.Sprintf("%s %s at step %s", info.RunID, info.State, stepText(info))
+	}
 	return fmt.Sprintf("%s %s: %s", info.RunID, info.State, metricsText(info.Result))
 }

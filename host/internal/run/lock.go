@@ -76,7 +76,7 @@ func (disk) acquire(ctx context.Context, r *Run) error {
 		if time.Now().After(deadline) {
 			dir.Close()
 			return exit.Errorf(exit.StillRunning, "run %s is still running", r.ID).
-				Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", r.ID)
+				Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", r.ID)
 		}
 		select {
 		case <-time.After(lockPollingTime):

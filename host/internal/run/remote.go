@@ -108,7 +108,7 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 	}
 	if supervised {
 		return exit.Errorf(exit.StillRunning, "run %s is still running", run.ID).
-			Hint("Look at it: mtt-host show %s\nStart another one beside it: mtt-host run PLUGIN --new", run.ID)
+			Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", run.ID)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
@@ -21,7 +22,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
-	"github.com/mtt-project/mtt/host/internal/run"
 )
 
 // Examination is what Examine looks at.
@@ -299,9 +299,9 @@ const secondLook = 3 * time.Second
 // secret looks for what supervisors have their credentials from.
 func (x *examiner) secret(ctx context.Context) {
 	const name = "supervisors' Secret"
-	_, err := x.client.secret(ctx, x.environment, run.Secret{Name: secretName, Keys: []string{"MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"}})
+	_, err := x.client.secretWith(ctx, x.environment, secretName, tokenKeys)
 	switch {
-	case exit.Of(err) == exit.NotFound:
+	case isCode(err, codes.NotFound):
 		x.add(doctor.Note, name, secretName+" is not there; the first run makes it, of the credentials that are used here", "")
 	case err != nil:
 		x.problem(name, err)

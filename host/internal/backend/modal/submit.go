@@ -67,7 +67,7 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secret) error {
 	for _, volume := range spec.Options.Mounts {
 		if _, err := b.client.volume(ctx, volume); err != nil {
-			return dataError(spec.RunID, volume, b.final(err))
+			return dataError(volume, "--mount VOLUME:NAME", b.final(err))
 		}
 	}
 	for _, secret := range slices.Concat(spec.Options.Modal.Secrets, others) {

@@ -200,7 +200,7 @@ func (l *life) prepare(ctx context.Context) error {
 		for name, of := range l.run.Spec.Options.Mounts {
 			volume, err := l.backend.client.volume(ctx, of)
 			if err != nil {
-				return dataError(l.run.ID, of, err)
+				return dataError(of, "mtt-host resume "+l.run.ID+" --mount VOLUME:NAME", err)
 			}
 			l.mounts = append(l.mounts, volumeMount{id: volume.id, path: path.Join(DataPath, name), readOnly: true})
 		}
@@ -215,10 +215,11 @@ func (l *life) prepare(ctx context.Context) error {
 	})
 }
 
-func dataError(id, volume string, err error) error {
+// dataError says that a volume is not there which a run is to have its data from, and how another can be named instead.
+func dataError(volume, instead string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return exit.Errorf(exit.NotFound, "there is no volume %s with the run's data", volume).
-			Hint("Name another: mtt-host resume %s --mount VOLUME:NAME", id)
+		return exit.Errorf(exit.NotFound, "there is no volume %s, which --mount names", volume).
+			Hint("Make it, and put the data there: modal volume create %s --version 2\nOr name another one: %s", volume, instead)
 	}
 	return err
 }
