@@ -222,8 +222,8 @@ func (b *Backend) worker(ctx context.Context, run string) (id string, err error)
 	return b.client.named(ctx, b.environment, appOf(b.volume.name), workerName(run))
 }
 
-// askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine. The pieces have fixed numbers, so that whoever asks again says nothing
-// new. A Sandbox that has ended meanwhile is no error.
+// askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine. The pieces have fixed numbers, so that
+// whoever asks again says nothing new. A Sandbox that has ended meanwhile is no error.
 func (c *Client) askToStop(ctx context.Context, sandbox, line string, now bool) error {
 	err := c.write(ctx, sandbox, 1, line+"\n")
 	if err == nil && now {

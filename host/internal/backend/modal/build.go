@@ -114,15 +114,18 @@ func (b *Backend) createBuild(ctx context.Context, d definition) (id string, err
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), decided,
 		exit.Errorf(exit.Unavailable, "Modal has made no Sandbox for the build within %s", decided).Hint("Look at https://status.modal.com, and repeat the command."))
 	defer cancel()
-	for {
+	for again := 0; ; again++ {
 		id, _, err := b.client.create(ctx, b.app, d)
 		if !isCode(err, codes.AlreadyExists) {
 			return id, err
 		}
 		id, err = b.client.named(ctx, b.environment, appOf(b.volume.name), d.name)
+		if id == "" && err == nil { // it has ended already, and its name is about to be free
+			err = pause(ctx, again)
+		}
 		if id != "" || err != nil {
 			return id, err
-		} // and else it has ended already: its name is free
+		}
 	}
 }
 
