@@ -300,7 +300,7 @@ func newStop() *cobra.Command {
 			if common.json() {
 				return printJSON(command.OutOrStdout(), info)
 			}
-			_, err = fmt.Fprintf(command.OutOrStdout(), "%s %s at step %s\n", info.RunID, info.State, stepText(info))
+			_, err = fmt.Fprintln(command.OutOrStdout(), stateText(info))
 			return err
 		},
 	}

@@ -230,9 +230,14 @@ func summarize(command *cobra.Command, common common, view *view, ended *run.Run
 	return err
 }
 
+// stateText says where a run has come to.
+func stateText(info *run.Info) string {
+	return fmt.Sprintf("%s %s at step %s", info.RunID, info.State, stepText(info))
+}
+
 func resultText(info *run.Info) string {
 	if info.State != run.Succeeded {
-		return fmt.Sprintf("%s %s at step %s", info.RunID, info.State, stepText(info))
+		return stateText(info)
 	}
 	return fmt.Sprintf("%s %s: %s", info.RunID, info.State, metricsText(info.Result))
 }

@@ -75,8 +75,7 @@ func (disk) acquire(ctx context.Context, r *Run) error {
 		}
 		if time.Now().After(deadline) {
 			dir.Close()
-			return exit.Errorf(exit.StillRunning, "run %s is still running", r.ID).
-				Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", r.ID)
+			return r.stillRunning()
 		}
 		select {
 		case <-time.After(lockPollingTime):
@@ -164,4 +163,10 @@ func (r *Run) hostIsDead() bool {
 	claim := attempts[len(attempts)-1].Claim
 	hostname, err := os.Hostname()
 	return err == nil && claim.Hostname == hostname && errors.Is(unix.Kill(claim.PID, 0), unix.ESRCH)
+}
+
+// stillRunning refuses what only somebody can do who has the run alone.
+func (r *Run) stillRunning() error {
+	return exit.Errorf(exit.StillRunning, "run %s is still running", r.ID).
+		Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", r.ID)
 }

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // Remote is a volume elsewhere, of whose records the registry's root is a mirror. Paths are the volume's. Calls try again
@@ -107,8 +105,7 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 		supervised = supervised || last.starting()
 	}
 	if supervised {
-		return exit.Errorf(exit.StillRunning, "run %s is still running", run.ID).
-			Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", run.ID)
+		return run.stillRunning()
 	}
 	return nil
 }
