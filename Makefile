@@ -31,7 +31,7 @@ test: build $(VENV)/installed $(SITE)/installed lint
 
 ## lint: vet, staticcheck, buf, import edges, stale generated code
 lint: $(TOOLS)/installed
-	@for module in $(MODULES); do (cd $$module && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
 	tools/edges.sh
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf breaking --against proto/baseline.binpb
