@@ -19,12 +19,22 @@ import (
 	"time"
 )
 
-// The tests drive the real binaries, built once from the source beside them. Paths are short, since sockets live
-// below TMPDIR.
+// The tests drive the real binaries, each built from the source beside them when the first test asks for it. Paths are
+// short, since sockets live below TMPDIR.
 var (
 	binaries string // directory of mtt-host and of the plugins
 	hostPath string
 )
+
+// programs are the plugins that tests run, by name: where their source is, and how they are built.
+var programs = map[string]program{
+	"walk":      {"../../../plugins/walk", "CGO_ENABLED=0"},
+	"faulty":    {"../../../plugins/faulty", "CGO_ENABLED=0"},
+	"train":     {"../../../plugins/train", "CGO_ENABLED=0"},
+	"train-xla": {"../../../plugins/train", "CGO_ENABLED=1"},
+}
+
+type program struct{ dir, env string }
 
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
@@ -36,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) (code int, err error) {
-	if binaries = os.Getenv("MTT_BINARIES"); binaries != "" { // built elsewhere, for a machine without Go
+	if binaries = os.Getenv("MTT_BINARIES"); binaries != "" { // built beforehand, for a machine without Go
 		hostPath = filepath.Join(binaries, "mtt-host")
 		return m.Run(), nil
 	}
@@ -46,14 +56,6 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	defer os.RemoveAll(binaries)
 	hostPath = filepath.Join(binaries, "mtt-host")
 	if err := build(".", hostPath, "CGO_ENABLED=0"); err != nil {
-		return 0, err
-	}
-	for _, name := range []string{"walk", "faulty", "train"} {
-		if err := build(filepath.Join("../../../plugins", name), pluginPath(name), "CGO_ENABLED=0"); err != nil {
-			return 0, err
-		}
-	}
-	if err := build("../../../plugins/train", pluginPath("train-xla"), "CGO_ENABLED=1"); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
@@ -69,7 +71,25 @@ func build(dir, output string, env ...string) error {
 	return nil
 }
 
-func pluginPath(name string) string { return filepath.Join(binaries, name) }
+// pluginPath returns the executable of one of the programs, which it builds the first time.
+func pluginPath(name string) string {
+	building.Lock()
+	defer building.Unlock()
+	path := filepath.Join(binaries, name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	program, ok := programs[name]
+	if !ok {
+		panic("no program is called " + name)
+	}
+	if err := build(program.dir, path, program.env); err != nil {
+		panic(err)
+	}
+	return path
+}
+
+var building sync.Mutex
 
 // bench is a place for runs: outputs and a TMPDIR of its own. When the test ends, nothing that was started may be left.
 type bench struct {
