@@ -11,6 +11,7 @@ var (
 	ErrNotFile     = errors.New("this is no regular file")
 	ErrChanged     = errors.New("the file has changed meanwhile")
 	ErrFull        = errors.New("the volume is full")
+	ErrName        = errors.New("the volume can have no such name, which is not UTF-8")
 )
 
 // PathError is an error about a path: what was to be done, to what, and why it was not.

@@ -42,7 +42,9 @@ type Volume interface {
 	// Put makes or replaces files, and their parents. It returns when each is durable: it survives whatever happens to
 	// this process and to this machine. Each file appears whole or not at all, but not all files at once; after an
 	// error, some may be there. Nothing else becomes visible, and a repetition moves only what the volume does not have
-	// yet, as far as it can tell. Two files with one path, or a file whose parent is a file, are fs.ErrExist.
+	// yet, as far as it can tell. Two files with one path, or a file whose parent is a file, are fs.ErrExist. Only a
+	// regular file is ever replaced: a link or a device that has the path is ErrNotFile. A path that the volume cannot
+	// have is ErrName, before anything is put.
 	Put(ctx context.Context, files []Source, options PutOptions) error
 
 	// Remove removes a file, or, with recursive, a directory and what is in it. Without, a directory is ErrIsDirectory.
@@ -69,6 +71,8 @@ type Entry struct {
 	Type     Type
 	Size     int64     // in bytes, of a file
 	Modified time.Time // as exact as the backend has it, which may be a second
+	// Mode are the permission bits of a file or a directory; nil where the volume does not tell them.
+	Mode *fs.FileMode
 }
 
 // Source is a file to put.
@@ -79,6 +83,13 @@ type Source struct {
 	// Open opens the content. It is called several times if the content has to be read several times, and content
 	// that differs from one time to the next is ErrChanged.
 	Open func() (Content, error)
+}
+
+// DirectoryMaker is a Volume that can make directories. Others have those in which a file was put.
+type DirectoryMaker interface {
+	// MakeDirectory makes a directory, with these permission bits, and its parents, durably. One that exists stays as it
+	// is. A path at which, or on the way to which, something else is, is fs.ErrExist.
+	MakeDirectory(ctx context.Context, path string, mode fs.FileMode) error
 }
 
 // Content is what a file has.

@@ -14,6 +14,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/backend/partial"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/transfer"
 )
 
 func newVolume() *cobra.Command {
@@ -79,7 +80,12 @@ func (o *volumeOptions) explain(err error, name string) error {
 		return err
 	}
 	volume := exit.ShellText(name)
+	_, isLocal := errors.AsType[*transfer.LocalError](err)
 	switch {
+	case isLocal && errors.Is(err, fs.ErrNotExist):
+		return exit.Errorf(exit.NotFound, "%w", err).Hint("It is this machine that has no such file. The arguments are: mtt-host volume put VOL LOCAL [REMOTE]")
+	case isLocal:
+		return exit.Errorf(exit.Usage, "%w", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Errorf(exit.NotFound, "%w", err).Hint("See what there is: mtt-host volume ls %s", volume)
 	case errors.Is(err, fs.ErrExist):
@@ -88,6 +94,10 @@ func (o *volumeOptions) explain(err error, name string) error {
 		return exit.Errorf(exit.Usage, "%w", err).Hint("A path is one below the root of the volume, without \"..\".")
 	case errors.Is(err, backend.ErrIsDirectory):
 		return exit.Errorf(exit.Usage, "%w", err).Hint("To remove a directory, add -r; to fetch one, name a directory to put it in.")
+	case errors.Is(err, backend.ErrNotFile):
+		return exit.Errorf(exit.Usage, "%w", err).Hint("Links, pipes and devices are neither copied nor replaced. Name another path, or remove it; to write a file into a pipe: mtt-host volume get VOL REMOTE - > LOCAL")
+	case errors.Is(err, backend.ErrName):
+		return exit.Errorf(exit.Usage, "%w", err).Hint("Rename the file. Nothing was sent.")
 	case errors.Is(err, backend.ErrFull):
 		return exit.Errorf(exit.Usage, "%w", err).Hint("Make room, and repeat the command: it goes on.")
 	case errors.Is(err, backend.ErrChanged):

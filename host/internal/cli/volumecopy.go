@@ -21,14 +21,18 @@ type transferInfo struct {
 
 func newVolumeGet() *cobra.Command {
 	var options volumeOptions
+	var force bool
 	command := &cobra.Command{
 		Use:   "get VOL REMOTE [LOCAL|-]",
 		Short: "Fetch a file or a directory of a volume; - writes a file to stdout",
 		Long: `Fetch a file or a directory of a volume.
 
 A directory comes to LOCAL, which is . by default, under its own name, and a file too where LOCAL is a directory; else
-LOCAL is the file. What is there already is not fetched again, a file that has grown is continued in place if what was
-there is its beginning, and a get that was killed is gone on with by the same command. With - as LOCAL, the content of a file is written to stdout.`,
+LOCAL is the file. What exists with the same content stays. A file of which the one in the volume is a continuation is
+continued in place, so that a get can be repeated while a run goes on. One with another content is replaced only with
+--force, and what is no regular file never. Files keep their permissions where the volume has them, and never get wider
+ones. A get that was killed is gone on with by the same command. With - as LOCAL, the content of a file is written to
+stdout.`,
 		Example: "  mtt-host volume get ./outputs runs/digits-20261123-5kq2vd",
 		Args:    between(2, 3),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -40,11 +44,12 @@ there is its beginning, and a get that was killed is gone on with by the same co
 				if local == "-" {
 					return (&transfer.Transfer{Volume: volume}).Print(ctx, args[1], command.OutOrStdout())
 				}
-				return options.transfer(command, volume, func(t *transfer.Transfer) error { return t.Get(ctx, args[1], local) })
+				return options.transfer(command, volume, func(t *transfer.Transfer) error { return t.Get(ctx, args[1], local, force) })
 			})
 		},
 	}
 	options.add(command)
+	command.Flags().BoolVarP(&force, "force", "f", false, "replace local files that have another content")
 	return command
 }
 
@@ -53,7 +58,8 @@ func newVolumeSync() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "sync VOL REMOTE LOCAL",
 		Short: "Bring what a directory of a volume has into a directory, where only what is new is moved",
-		Long: `Bring what a directory of a volume has into the directory LOCAL.
+		Long: `Bring what a directory of a volume has into the directory LOCAL, which becomes its mirror: files there that have
+another content are replaced.
 
 Only what is new is moved: a file that has grown is continued in place, so that a TensorBoard that shows it follows. What
 was there is compared, by digests, so that nothing but its last 32 KiB moves for that; a file of which another part has
@@ -81,8 +87,9 @@ func newVolumePut() *cobra.Command {
 		Long: `Put a file or a directory into a volume, at the path REMOTE; below REMOTE under its own name if that ends in a slash,
 as it does by default.
 
-What is there with the same content stays, and with another content is replaced only with --force. A put that was killed
-is gone on with by the same command.`,
+What exists with the same content stays, and with another content is replaced only with --force. Directories in which
+there is no file are made too, except on Modal, whose volumes have only those of their files: there it is said. A put that
+was killed is gone on with by the same command.`,
 		Example: "  mtt-host volume put ./outputs ./data /data",
 		Args:    between(2, 3),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -101,7 +108,7 @@ is gone on with by the same command.`,
 // transfer copies, shows progress on a terminal, and prints what was moved.
 func (o *volumeOptions) transfer(command *cobra.Command, volume backend.Volume, do func(*transfer.Transfer) error) error {
 	t := &transfer.Transfer{Volume: volume, Skip: func(path string, of backend.Type) {
-		fmt.Fprintf(command.ErrOrStderr(), "warning: left out %q, which is no regular file (%s)\n", path, of)
+		fmt.Fprintf(command.ErrOrStderr(), "warning: left out %q, %s\n", path, leftOut(of))
 	}}
 	done := showProgress(newView(command.ErrOrStderr()), t)
 	err := do(t)
@@ -116,6 +123,14 @@ func (o *volumeOptions) transfer(command *cobra.Command, volume backend.Volume, 
 	}
 	fmt.Fprintf(command.ErrOrStderr(), "%s, %s; %d unchanged\n", filesText(info.Files), backend.SizeText(info.Bytes), info.Unchanged)
 	return nil
+}
+
+// leftOut says why an entry of that type was not copied.
+func leftOut(of backend.Type) string {
+	if of == backend.Directory {
+		return "a directory without a file, which this volume cannot have"
+	}
+	return fmt.Sprintf("which is no regular file (%s)", of)
 }
 
 func filesText(n int64) string {

@@ -21,33 +21,59 @@ import (
 )
 
 // Get copies a file or a directory of the volume to local, as cp does where local is a directory: below its own name. A
-// file goes to the path local where that is no directory. The root of the volume has no name, so its content goes to
-// local itself.
-func (t *Transfer) Get(ctx context.Context, remote, local string) error {
+// file goes to the path local where that is no directory, and to what it is a link to where it is a link. The root of the
+// volume has no name, so its content goes to local itself.
+//
+// Unless force is given, a local file with another content is not replaced: the error is a *ConflictError, before anything
+// is copied. One that is the beginning of the file in the volume is continued. What is no regular file is never replaced:
+// backend.ErrNotFile.
+func (t *Transfer) Get(ctx context.Context, remote, local string, force bool) error {
 	entry, err := t.Volume.Stat(ctx, remote)
 	if err != nil {
 		return err
 	}
 	switch entry.Type {
 	case backend.Directory:
-		return t.tree(ctx, entry, filepath.Join(local, path.Base("/"+entry.Path)))
+		return t.tree(ctx, entry, filepath.Join(local, path.Base("/"+entry.Path)), force)
 	case backend.File:
-		dir, name := filepath.Split(local)
-		if info, err := os.Stat(local); name == "" || err == nil && info.IsDir() {
-			dir, name = local, path.Base(entry.Path)
+		dir, name, err := place(local, path.Base(entry.Path))
+		if err != nil {
+			return err
 		}
-		target, err := open(filepath.Clean(dir))
+		target, err := open(dir, 0o755)
 		if err != nil {
 			return err
 		}
 		defer target.root.Close()
+		if err := t.check(ctx, target, []item{{entry, name}}, force); err != nil {
+			return err
+		}
 		return t.file(ctx, entry, target, name)
 	default:
 		return backend.PathError("get", remote, backend.ErrNotFile)
 	}
 }
 
-// Sync brings what a directory of the volume has into the directory local, and removes nothing there.
+// place returns the local directory and the name that a file called base goes to.
+func place(local, base string) (dir, name string, err error) {
+	info, err := os.Stat(local)
+	switch {
+	case err == nil && info.IsDir():
+		return local, base, nil
+	case err == nil:
+		if local, err = filepath.EvalSymlinks(local); err != nil {
+			return "", "", err
+		}
+	}
+	dir, name = filepath.Split(local)
+	if name == "" {
+		return local, base, nil
+	}
+	return filepath.Clean(dir), name, nil
+}
+
+// Sync brings what a directory of the volume has into the directory local, which is to be its mirror: files there with
+// another content are replaced. Nothing there is removed, and what is no regular file is never replaced.
 func (t *Transfer) Sync(ctx context.Context, remote, local string) error {
 	entry, err := t.Volume.Stat(ctx, remote)
 	if err != nil {
@@ -56,7 +82,7 @@ func (t *Transfer) Sync(ctx context.Context, remote, local string) error {
 	if entry.Type != backend.Directory {
 		return backend.PathError("sync", remote, errNotDirectory)
 	}
-	return t.tree(ctx, entry, local)
+	return t.tree(ctx, entry, local, true)
 }
 
 var errNotDirectory = errors.New("this is not a directory")
@@ -75,47 +101,73 @@ func (t *Transfer) Print(ctx context.Context, remote string, to io.Writer) error
 }
 
 // tree copies what is in a directory of the volume into local.
-func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string) error {
+func (t *Transfer) tree(ctx context.Context, dir backend.Entry, local string, force bool) error {
 	entries, err := t.Volume.List(ctx, dir.Path, true)
 	if err != nil {
 		return err
 	}
-	return t.Entries(ctx, dir.Path, entries, local)
+	return t.into(ctx, dir, entries, local, force)
 }
 
-// Entries copies entries below a directory of the volume to the same places below local.
+// Entries copies entries below a directory of the volume to the same places below local, as Sync does.
 func (t *Transfer) Entries(ctx context.Context, dir string, entries []backend.Entry, local string) error {
-	target, err := open(local)
+	return t.into(ctx, backend.Entry{Path: dir}, entries, local, true)
+}
+
+// item is an entry of the volume with the path at which it is to be below a target.
+type item struct {
+	backend.Entry
+	name string
+}
+
+func (t *Transfer) into(ctx context.Context, dir backend.Entry, entries []backend.Entry, local string, force bool) error {
+	target, err := open(local, directoryMode(dir))
 	if err != nil {
 		return err
 	}
 	defer target.root.Close()
+	items := make([]item, 0, len(entries))
+	for _, entry := range entries {
+		name, below := strings.CutPrefix(entry.Path, dir.Path)
+		name = strings.TrimPrefix(name, "/")
+		if !below || !filepath.IsLocal(filepath.FromSlash(name)) { // the volume is not to be trusted
+			return fmt.Errorf("the volume has an entry %q, which is not below %q", entry.Path, dir.Path)
+		}
+		items = append(items, item{entry, name})
+	}
+	if err := t.check(ctx, target, items, force); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for _, entry := range entries {
-		name, below := strings.CutPrefix(entry.Path, dir)
-		name = strings.TrimPrefix(name, "/")
-		if !below || !filepath.IsLocal(filepath.FromSlash(name)) { // what comes from elsewhere is not to be trusted
-			return errors.Join(fmt.Errorf("the volume has an entry %q, which is not below %q", entry.Path, dir), group.Wait())
-		}
-		switch entry.Type {
+	for _, item := range items {
+		switch item.Type {
 		case backend.Directory:
-			if err := target.root.MkdirAll(name, 0o755); err != nil {
+			if err := target.makeDir(item); err != nil {
 				return errors.Join(err, group.Wait())
 			}
 		case backend.File:
 			group.Go(func() error {
-				err := t.file(ctx, entry, target, name)
+				err := t.file(ctx, item.Entry, target, item.name)
 				if _, gone := errors.AsType[*goneError](err); gone {
 					return nil // as if it had been removed before it was listed
 				}
 				return err
 			})
 		default:
-			t.skip(entry.Path, entry.Type)
+			t.skip(item.Path, item.Type)
 		}
 	}
 	return group.Wait()
+}
+
+// directoryMode is the permission bits with which a directory is made: those of the volume's, if it tells them, and those
+// that its files need to be made.
+func directoryMode(entry backend.Entry) fs.FileMode {
+	if entry.Mode == nil {
+		return 0o755
+	}
+	return *entry.Mode | 0o700
 }
 
 // target is a directory that files are copied into.
@@ -125,12 +177,31 @@ type target struct {
 	left map[string][]string // unfinished files that were there, by directory
 }
 
-func open(dir string) (*target, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// open opens a directory, which is made with these permission bits if it does not exist.
+func open(dir string, mode fs.FileMode) (*target, error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	return &target{root: root, left: map[string][]string{}}, err
+}
+
+func (t *target) makeDir(dir item) error {
+	if err := t.root.MkdirAll(path.Dir(dir.name), 0o755); err != nil {
+		return err
+	}
+	if err := t.root.Mkdir(dir.name, directoryMode(dir.Entry)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// pathError is an error about what is at a path.
+func (t *target) pathError(name string, err error) error {
+	return backend.PathError("write", filepath.Join(t.root.Name(), name), err)
 }
 
 // sweep removes what killed commands left of other contents of a file that is whole now.
@@ -158,11 +229,15 @@ type goneError struct{ error }
 
 func (g *goneError) Unwrap() error { return g.error }
 
-// file brings one file up to date: it is left alone, continued in place, or replaced. One that changes while it is read
-// is begun anew.
+// file brings one file up to date: it is left alone, continued in place, or replaced.
 func (t *Transfer) file(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	return t.steadily(ctx, entry, func(entry backend.Entry) error { return t.fileOnce(ctx, entry, to, name) })
+}
+
+// steadily does something with a file of the volume, anew if it has changed meanwhile.
+func (t *Transfer) steadily(ctx context.Context, entry backend.Entry, do func(backend.Entry) error) error {
 	for try := 1; ; try++ {
-		err := t.fileOnce(ctx, entry, to, name)
+		err := do(entry)
 		moving := errors.Is(err, backend.ErrChanged) || errors.Is(err, fs.ErrNotExist)
 		if !moving || ctx.Err() != nil {
 			return err
@@ -189,11 +264,13 @@ func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target
 	case err != nil:
 		return err
 	case info.IsDir():
-		return backend.PathError("write", filepath.Join(to.root.Name(), name), backend.ErrIsDirectory)
-	case info.Mode().IsRegular() && info.Size() == entry.Size && info.ModTime().Equal(entry.Modified):
+		return to.pathError(name, backend.ErrIsDirectory)
+	case !info.Mode().IsRegular():
+		return to.pathError(name, backend.ErrNotFile)
+	case info.Size() == entry.Size && info.ModTime().Equal(entry.Modified):
 		t.unchanged.Add(1)
 		return nil
-	case info.Mode().IsRegular() && info.Size() == entry.Size:
+	case info.Size() == entry.Size:
 		same, err := t.isThere(ctx, entry, to, name)
 		if same {
 			t.unchanged.Add(1)
@@ -202,7 +279,7 @@ func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target
 		if err != nil {
 			return err
 		}
-	case info.Mode().IsRegular() && 0 < info.Size() && info.Size() < entry.Size:
+	case 0 < info.Size() && info.Size() < entry.Size:
 		continued, err := t.extend(ctx, entry, to, name)
 		if continued {
 			return to.stamp(name, entry, began)
@@ -211,7 +288,20 @@ func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target
 			return err
 		}
 	}
-	return t.replace(ctx, entry, to, name, began)
+	return t.replace(ctx, entry, to, name, fileMode(entry, info), began)
+}
+
+// fileMode is the permission bits of a file that is fetched: no wider than the volume's file, if it tells, nor than the
+// local one that is replaced.
+func fileMode(entry backend.Entry, replaced fs.FileInfo) fs.FileMode {
+	mode := fs.FileMode(0o644)
+	if entry.Mode != nil {
+		mode = *entry.Mode
+	}
+	if replaced != nil {
+		mode &= replaced.Mode().Perm()
+	}
+	return mode
 }
 
 // settled is how old a file has to be for its time to tell it from what replaces it: volumes have times of whole seconds.
@@ -242,11 +332,14 @@ func (t *Transfer) isThere(ctx context.Context, entry backend.Entry, to *target,
 }
 
 // replace fetches a whole file beside the one that may be there. It goes on with what a killed command fetched of the same one.
-func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target, name string, began time.Time) error {
+func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target, name string, mode fs.FileMode, began time.Time) error {
 	version := fmt.Sprintf("%s %d %d", entry.Path, entry.Size, entry.Modified.UnixNano())
-	file, err := partial.Open(to.root, name, version, 0o644)
+	file, err := partial.Open(to.root, name, version, mode)
 	if err != nil {
 		return err
+	}
+	if err := narrow(file.File, mode|0o200); err != nil { // one that was left may have others
+		return errors.Join(err, file.Close())
 	}
 	if begun := file.Begun(); begun > 0 {
 		good := begun <= entry.Size
@@ -272,12 +365,24 @@ func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target,
 		// The inode that others may have open stays.
 		return errors.Join(err, file.Discard(), to.stamp(name, entry, began))
 	}
+	if err := narrow(file.File, mode); err != nil {
+		return errors.Join(err, file.Close())
+	}
 	if err := file.Publish(); err != nil {
 		return err
 	}
 	to.sweep(name)
 	t.files.Add(1)
 	return to.stamp(name, entry, began)
+}
+
+// narrow takes from a file the permission bits that mode does not have.
+func narrow(file *os.File, mode fs.FileMode) error {
+	info, err := file.Stat()
+	if err != nil || info.Mode().Perm()&^mode == 0 {
+		return err
+	}
+	return file.Chmod(info.Mode().Perm() & mode)
 }
 
 // isFetched says whether the name has the content already that was fetched.
@@ -326,6 +431,11 @@ func (t *Transfer) extend(ctx context.Context, entry backend.Entry, to *target, 
 	info, err := file.Stat()
 	if err != nil || info.Size() > entry.Size {
 		return false, err
+	}
+	if entry.Mode != nil {
+		if err := narrow(file, *entry.Mode); err != nil {
+			return false, err
+		}
 	}
 	have := info.Size()
 	tail := max(0, have-tailCompared)

@@ -16,8 +16,9 @@ import (
 )
 
 // Put copies a file, or what is in a directory, to the path remote of the volume; below its own name where that ends in a
-// slash. Unless force is given, what is there with another content is not replaced: the error is fs.ErrExist, before anything
-// is copied.
+// slash. Unless force is given, files of the volume with another content are not replaced: the error is a *ConflictError,
+// before anything is copied. What is wrong with the local path is a *LocalError. Directories in which there is no file are
+// made where the volume can have them, and skipped else.
 func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) error {
 	absolute, err := filepath.Abs(local)
 	if err != nil {
@@ -25,7 +26,7 @@ func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) er
 	}
 	info, err := os.Stat(local)
 	if err != nil {
-		return err
+		return &LocalError{err}
 	}
 	if remote == "" || strings.HasSuffix(remote, "/") {
 		remote += filepath.Base(absolute)
@@ -34,16 +35,20 @@ func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) er
 		return err
 	}
 	var sources []backend.Source
+	var directories []directory
 	if info.IsDir() {
 		if local, err = filepath.EvalSymlinks(local); err != nil { // a link is not walked into
-			return err
+			return &LocalError{err}
 		}
-		sources, err = t.walk(local, remote)
+		sources, directories, err = t.walk(local, remote)
 	} else {
 		sources, err = []backend.Source{source(local, remote, info)}, regular(local, info)
 	}
 	if err == nil && !force {
 		sources, err = t.missing(ctx, remote, sources)
+	}
+	if err == nil {
+		err = t.makeDirectories(ctx, directories)
 	}
 	if err != nil || len(sources) == 0 {
 		return err
@@ -54,6 +59,11 @@ func (t *Transfer) Put(ctx context.Context, local, remote string, force bool) er
 	}
 	return err
 }
+
+// LocalError is an error about a file of this machine that was to be put.
+type LocalError struct{ error }
+
+func (l *LocalError) Unwrap() error { return l.error }
 
 func regular(name string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
@@ -68,28 +78,65 @@ func source(name, remote string, info fs.FileInfo) backend.Source {
 	}}
 }
 
-// walk finds the files of a directory. Of symbolic links, those to files are followed.
-func (t *Transfer) walk(local, remote string) (sources []backend.Source, err error) {
+// directory is one that is to be put.
+type directory struct {
+	local, remote string
+	mode          fs.FileMode
+	empty         bool
+}
+
+// walk finds the files and directories below a directory, and that one itself. Of symbolic links, those to files are followed.
+func (t *Transfer) walk(local, remote string) (sources []backend.Source, directories []directory, err error) {
+	empty := map[string]int{} // place among directories of those in which nothing was found yet
 	err = filepath.WalkDir(local, func(name string, found fs.DirEntry, err error) error {
-		if err != nil || found.IsDir() || partial.Is(name) {
-			return err
+		if err != nil {
+			return &LocalError{err}
+		}
+		if partial.Is(name) {
+			return nil
 		}
 		info, err := os.Stat(name)
-		if errors.Is(err, fs.ErrNotExist) && found.Type()&fs.ModeSymlink != 0 || err == nil && !info.Mode().IsRegular() {
+		if errors.Is(err, fs.ErrNotExist) && found.Type()&fs.ModeSymlink != 0 || err == nil && !found.IsDir() && !info.Mode().IsRegular() {
 			t.skip(name, backend.Other)
 			return nil
 		}
 		if err != nil {
-			return err
+			return &LocalError{err}
 		}
 		below, err := filepath.Rel(local, name)
-		sources = append(sources, source(name, path.Join(remote, filepath.ToSlash(below)), info))
+		to := path.Join(remote, filepath.ToSlash(below))
+		delete(empty, filepath.Dir(name))
+		if found.IsDir() {
+			empty[name] = len(directories)
+			directories = append(directories, directory{name, to, info.Mode().Perm(), false})
+			return err
+		}
+		sources = append(sources, source(name, to, info))
 		return err
 	})
-	return sources, err
+	for _, i := range empty {
+		directories[i].empty = true
+	}
+	return sources, directories, err
 }
 
-// missing returns those of the files that the volume does not have. fs.ErrExist: it has one with another content.
+// makeDirectories makes directories, parents first. Where the volume has only those of its files, the others are skipped.
+func (t *Transfer) makeDirectories(ctx context.Context, directories []directory) error {
+	maker, able := t.Volume.(backend.DirectoryMaker)
+	for _, d := range directories {
+		switch {
+		case able:
+			if err := maker.MakeDirectory(ctx, d.remote, d.mode); err != nil {
+				return err
+			}
+		case d.empty:
+			t.skip(d.local, backend.Directory)
+		}
+	}
+	return nil
+}
+
+// missing returns those of the files that the volume does not have. A *ConflictError: it has some with another content.
 func (t *Transfer) missing(ctx context.Context, remote string, sources []backend.Source) ([]backend.Source, error) {
 	entries, err := t.Volume.List(ctx, remote, true)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,6 +150,7 @@ func (t *Transfer) missing(ctx context.Context, remote string, sources []backend
 		there[entry.Path] = entry
 	}
 	same := make([]bool, len(sources))
+	var found conflicts
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i, source := range sources {
@@ -112,12 +160,12 @@ func (t *Transfer) missing(ctx context.Context, remote string, sources []backend
 		}
 		group.Go(func() (err error) {
 			if same[i], err = t.has(ctx, entry, source); err == nil && !same[i] {
-				err = backend.PathError("put", source.Path, fs.ErrExist)
+				found.add(source.Path)
 			}
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), found.error("put")); err != nil {
 		return nil, err
 	}
 	var missing []backend.Source

@@ -255,7 +255,7 @@ func TestAFileThatIsRemovedWhileItIsReadIsLeftOut(t *testing.T) {
 	}
 	l.has("stays", "y")
 	l.write("gone", "x", long)
-	err := (&transfer.Transfer{Volume: l.volume}).Get(t.Context(), "gone", l.to)
+	err := (&transfer.Transfer{Volume: l.volume}).Get(t.Context(), "gone", l.to, false)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v, want ErrNotExist", err)
 	}

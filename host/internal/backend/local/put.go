@@ -56,16 +56,32 @@ func (v *Volume) put(ctx context.Context, source backend.Source, options backend
 		if errors.Is(err, fs.ErrExist) {
 			return v.sameContent(source, clean)
 		}
+	} else if err = v.replaceable(clean); err != nil {
+		err = errors.Join(err, file.Discard())
 	} else {
 		err = file.Publish()
-		if info, statErr := v.root.Lstat(clean); err != nil && statErr == nil && info.IsDir() {
-			err = fs.ErrExist
-		}
 	}
 	if err != nil {
 		return known("put", source.Path, err)
 	}
 	return v.sync(path.Dir(clean))
+}
+
+// replaceable refuses what no file may take the place of.
+func (v *Volume) replaceable(clean string) error {
+	info, err := v.root.Lstat(clean)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fs.ErrExist
+	case !info.Mode().IsRegular():
+		return backend.ErrNotFile
+	default:
+		return nil
+	}
 }
 
 func (v *Volume) write(ctx context.Context, file *partial.File, source backend.Source, options backend.PutOptions) error {
@@ -101,6 +117,9 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // sameContent forgives that a file is there which is what was to be put.
 func (v *Volume) sameContent(source backend.Source, clean string) error {
+	if err := v.replaceable(clean); err != nil {
+		return known("put", source.Path, err) // to open a pipe would be to wait for its writer
+	}
 	there, err := v.root.Open(clean)
 	if err != nil {
 		return err
@@ -126,7 +145,10 @@ func (v *Volume) sameContent(source backend.Source, clean string) error {
 
 // makeDir makes a directory and its parents, durably. Whoever made one may have been killed before it was durable, but
 // then what he put in it was not acknowledged either; what is there is taken as it is.
-func (v *Volume) makeDir(dir string) error {
+func (v *Volume) makeDir(dir string) error { return v.makeDirAs(dir, 0o755) }
+
+// makeDirAs is makeDir where the last directory gets these permission bits; those that its maker needs are among them.
+func (v *Volume) makeDirAs(dir string, mode fs.FileMode) error {
 	info, err := v.root.Stat(dir)
 	if err == nil && info.IsDir() {
 		return nil
@@ -137,10 +159,22 @@ func (v *Volume) makeDir(dir string) error {
 	if err := v.makeDir(path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := v.root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := v.root.Mkdir(dir, mode|0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return v.sync(path.Dir(dir))
+}
+
+// MakeDirectory is that of backend.DirectoryMaker.
+func (v *Volume) MakeDirectory(ctx context.Context, name string, mode fs.FileMode) error {
+	clean, err := v.enter(ctx, name)
+	if err != nil || clean == "" {
+		return err
+	}
+	if err := v.makeDirAs(clean, mode.Perm()); err != nil {
+		return known("make directory", name, err)
+	}
+	return nil
 }
 
 func (v *Volume) sync(dir string) error {

@@ -191,7 +191,8 @@ func in(clean string) string {
 }
 
 func entryOf(name string, info fs.FileInfo) backend.Entry {
-	entry := backend.Entry{Path: name, Type: backend.Other, Modified: info.ModTime()}
+	mode := info.Mode().Perm()
+	entry := backend.Entry{Path: name, Type: backend.Other, Modified: info.ModTime(), Mode: &mode}
 	switch {
 	case info.IsDir():
 		entry.Type = backend.Directory
