@@ -38,6 +38,20 @@ var faults = []fault{
 	{"save-without-commit", "ends a save without a commit", func() { serveWire(1, wireFault{train: saveWithoutCommit}) }},
 	{"save-wrong-sum", "sends a blob with a wrong checksum", func() { serveWire(1, wireFault{train: saveWrongSum}) }},
 	{"save-reserved-name", "saves a blob under the name of the host's own file", func() { serveWire(1, wireFault{train: saveReservedName}) }},
+	// A child in a session of its own that keeps the plugin's sockets, while the plugin exits.
+	{"stray-at-start", "the child keeps stdout, and the plugin exits before the handshake", func() { leaveStray() }},
+	{"stray-in-describe", "it exits in Describe", func() { serveWire(1, wireFault{describe: func() { leaveStray(sockets) }}) }},
+	{"stray-in-train", "it exits in Train", func() { serveWire(1, wireFault{trainOn: leaveStrayInTrain}) }},
+	{"stray-in-metrics", "it exits while it logs metrics", func() { serveWire(1, wireFault{trainOn: leaveStrayInMetrics}) }},
+	{"stray-in-save", "it exits in the middle of a save", func() { serveWire(1, wireFault{trainOn: leaveStrayInSave}) }},
+	{"stray-in-load", "the first attempt saves and is killed, the second exits while it loads", func() { serveWire(1, wireFault{trainOn: leaveStrayInLoad}) }},
+	// Streams that never end.
+	{"save-nothing", "opens a save and sends nothing", func() { serveWire(1, wireFault{trainOn: hangInSave(nil, nil)}) }},
+	{"save-header", "sends a header and nothing else", func() { serveWire(1, wireFault{trainOn: hangInSave(manual, nil)}) }},
+	{"save-half", "sends half a blob", func() { serveWire(1, wireFault{trainOn: hangInSave(manual, sendHalfBlob)}) }},
+	{"save-ahead", "saves behind metrics that it has not logged", func() { serveWire(1, wireFault{trainOn: hangInSave(ahead, nil)}) }},
+	{"load-half", "the first attempt saves and is killed, the second does not read what it loads", func() { serveWire(1, wireFault{trainOn: hangInLoad}) }},
+	{"never-leaves", "finishes with a save that it never closes, and does not leave when it is told to", func() { serveWire(1, wireFault{trainOn: finish, server: deafServer}) }},
 	// Train, through the SDK.
 	{"error", "Train returns an error", serveExperiment},
 	{"panic", "Train panics", serveExperiment},

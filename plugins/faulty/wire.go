@@ -17,13 +17,19 @@ type wireFault struct {
 	describe func()
 	nonsense bool
 	train    func(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error)
+	trainOn  trainOn                                // the same, with the request
+	server   func([]grpc.ServerOption) *grpc.Server // nil for go-plugin's own
 }
 
 func serveWire(version int, fault wireFault) {
+	server := fault.server
+	if server == nil {
+		server = goplugin.DefaultGRPCServer
+	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{version: {wire.PluginName: wirePlugin{fault: fault}}},
-		GRPCServer:       goplugin.DefaultGRPCServer,
+		GRPCServer:       server,
 		Logger:           hclog.NewNullLogger(),
 	})
 }
@@ -62,7 +68,7 @@ func (s *wireServer) Describe(context.Context, *experimentv1.DescribeRequest) (*
 }
 
 func (s *wireServer) Train(ctx context.Context, request *experimentv1.TrainRequest) (*experimentv1.TrainResponse, error) {
-	if s.train == nil {
+	if s.train == nil && s.trainOn == nil {
 		return &experimentv1.TrainResponse{}, nil
 	}
 	host, err := s.broker.Dial(request.GetHostServices())
@@ -70,6 +76,9 @@ func (s *wireServer) Train(ctx context.Context, request *experimentv1.TrainReque
 		return nil, err
 	}
 	defer host.Close()
+	if s.trainOn != nil {
+		return s.trainOn(ctx, host, request)
+	}
 	return s.train(ctx, host)
 }
 

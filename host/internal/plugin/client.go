@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -37,17 +38,19 @@ type Options struct {
 // Plugin is a started plugin.
 type Plugin struct {
 	experimentv1.ExperimentServiceClient
-	path    string // as people know it
-	client  *goplugin.Client
-	broker  *goplugin.GRPCBroker
-	process *process
-	output  *output
+	path     string // as people know it
+	client   *goplugin.Client
+	broker   *goplugin.GRPCBroker
+	process  *process
+	output   *output
+	services *grpc.Server // of the host, for the plugin
 }
 
 // Start starts the plugin and shakes hands with it. Cancelling ctx ends it before it has; later it means nothing.
 func Start(ctx context.Context, options Options) (*Plugin, error) {
 	process := newProcess(options.command())
 	output := &output{emit: options.Output}
+	var address net.Addr // of the plugin, once it has started
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {wire.PluginName: dispenser{}}},
@@ -63,10 +66,17 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 			process.cmd.Env = append(process.cmd.Env, spec.Env...)
 			return process, nil
 		},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return process.connections.dial(ctx, address)
+		})},
 	})
-	plugin := &Plugin{path: options.Executable.Name, client: client, process: process, output: output}
+	plugin := &Plugin{
+		path: options.Executable.Name, client: client, process: process, output: output,
+		services: grpc.NewServer(grpc.MaxRecvMsgSize(wire.MaxMessageBytes), grpc.WaitForHandlers(true)),
+	}
 	defer context.AfterFunc(ctx, func() { _ = process.Kill(ctx) })()
-	if _, err := client.Start(); err != nil {
+	var err error
+	if address, err = client.Start(); err != nil {
 		plugin.Kill()
 		return nil, plugin.startError(err, options.Timeout)
 	}
@@ -105,14 +115,16 @@ func (p *Plugin) dispense() error {
 	return nil
 }
 
-// Serve serves host services to the plugin under the id that it returns, until the plugin is killed.
-func (p *Plugin) Serve(register func(*grpc.Server)) uint32 {
+// Serve serves host services to the plugin under the id that it returns, until the plugin is killed. It is called once.
+func (p *Plugin) Serve(register func(grpc.ServiceRegistrar)) uint32 {
 	id := p.broker.NextId()
-	go p.broker.AcceptAndServe(id, func(options []grpc.ServerOption) *grpc.Server {
-		server := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(wire.MaxMessageBytes))...)
-		register(server)
-		return server
-	})
+	register(p.services)
+	go func() {
+		// An error means a broken connection, which the plugin's calls report too.
+		if accepted, err := p.broker.Accept(id); err == nil {
+			_ = p.services.Serve(listener{accepted, &p.process.connections})
+		}
+	}()
 	return id
 }
 
@@ -122,8 +134,13 @@ func (p *Plugin) PID() int { return p.process.pid() }
 // Done is closed when the process has ended.
 func (p *Plugin) Done() <-chan struct{} { return p.process.done }
 
-// Close lets the plugin leave by itself, which brings its last words, and ends it if it does not within 2 s.
+// leaving is how long a plugin that was told to leave may take.
+const leaving = 2 * time.Second
+
+// Close lets the plugin leave by itself, which brings its last words, and ends it if it does not in time.
 func (p *Plugin) Close() {
+	late := time.AfterFunc(leaving, func() { _ = p.process.end() })
+	defer late.Stop()
 	p.client.Kill()
 	p.Kill()
 }
@@ -131,13 +148,16 @@ func (p *Plugin) Close() {
 // killed is how long a process may take to vanish after SIGKILL; only one that hangs in the kernel takes longer.
 const killed = 5 * time.Second
 
-// Kill ends the plugin and everything that it started, at once, and waits for it. It may be called again.
+// Kill ends the plugin and everything that it started, at once, and waits for it and for the calls of host services that
+// it had made. It may be called again.
 func (p *Plugin) Kill() {
 	_ = p.process.end() // before go-plugin asks it to leave and waits 2 s for that
 	if p.process.pid() > 0 {
 		p.process.exited(killed)
 		p.process.reaper.release()
 	}
+	p.process.connections.end() // also of one that hangs in the kernel
+	p.services.Stop()
 	p.client.Kill()
 }
 

@@ -29,6 +29,7 @@ type process struct {
 	printed        *head         // the beginning of stdout, for an error about the handshake
 	done           chan struct{} // closed when the process has ended and cmd.ProcessState is set
 	read           chan struct{} // closed when all that it printed has been read
+	connections    connections   // with it
 	runner.AttachedRunner
 }
 
@@ -65,6 +66,7 @@ func (p *process) Start(context.Context) error {
 		if err == nil {
 			_ = p.cmd.Wait() // what it would say is in cmd.ProcessState
 			close(p.done)
+			p.connections.end()
 			// A child that has left the group may hold the pipes open, and go-plugin would wait for their end.
 			p.said(settle)
 			p.stdout.Close()

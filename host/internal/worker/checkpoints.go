@@ -94,7 +94,7 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 	if err != nil {
 		return nil, err
 	}
-	latest, err := s.metrics.barrier(ctx, message.GetMetricsThrough())
+	latest, err := s.metrics.barrier(message.GetMetricsThrough())
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func (s *checkpointService) refuse(err error) error {
 	)
 	switch {
 	case status.Code(err) != codes.Unknown:
-		return err // a status already: the stream broke, or the metrics behind the barrier are missing
+		return err // a status already: the stream broke, or its sender broke a rule
 	case errors.As(err, &protocol):
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.As(err, &sent):

@@ -27,14 +27,13 @@ type metricService struct {
 	fail   func(error) // records a failure of the volume, which is not the plugin's
 
 	mu       sync.Mutex
-	through  uint64        // number of the last point received
-	arrived  chan struct{} // closed and replaced when through grows
+	through  uint64 // number of the last point received
 	latest   checkpoint.Metrics
 	progress run.Progress
 }
 
 func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, life *life, fail func(error)) *metricService {
-	s := &metricService{events: events, life: life, fail: fail, arrived: make(chan struct{}), latest: checkpoint.Metrics{}}
+	s := &metricService{events: events, life: life, fail: fail, latest: checkpoint.Metrics{}}
 	if resumed != nil {
 		maps.Copy(s.latest, resumed.Metrics)
 		s.progress.Step = resumed.Step
@@ -93,8 +92,6 @@ func (s *metricService) append(scalars []*experimentv1.ScalarPoint) error {
 		s.latest[scalar.GetTag()] = float64(float32(scalar.GetValue()))
 	}
 	s.through += uint64(len(scalars))
-	close(s.arrived)
-	s.arrived = make(chan struct{})
 	return nil
 }
 
@@ -111,22 +108,15 @@ func (s *metricService) check(scalar *experimentv1.ScalarPoint) error {
 	return nil
 }
 
-// barrier waits until point n is here, and returns the latest value of each tag then: a save that calls it as soon as
-// its header has come gets the metrics that belong to its step.
-func (s *metricService) barrier(ctx context.Context, n uint64) (checkpoint.Metrics, error) {
-	for {
-		s.mu.Lock()
-		through, arrived, latest := s.through, s.arrived, maps.Clone(s.latest)
-		s.mu.Unlock()
-		if through >= n {
-			return latest, nil
-		}
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
+// barrier returns the latest value of each tag, for a save whose history ends with point n: a save that calls it as soon
+// as its header has come gets the metrics that belong to its step.
+func (s *metricService) barrier(n uint64) (checkpoint.Metrics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > s.through {
+		return nil, protocolErrorf("a save behind metric point %d, where %d were logged", n, s.through)
 	}
+	return maps.Clone(s.latest), nil
 }
 
 // durable returns the place in the event file right behind point n, once everything before it is on the disk.

@@ -79,7 +79,7 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			quiet := silence.tick(reportEvery)
 			switch {
 			case stopping == nil: // and has a deadline already
-				a.askToStop(plugin)
+				a.askToStop(ctx, plugin)
 			case stall > 0 && quiet >= stall:
 				a.cancel(ctx, plugin, cancel)
 				return ending{err: a.stalled(stall), asked: asked(stop)}
@@ -95,7 +95,7 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 				reason = cause.Error()
 			}
 			a.log.Say(eventlog.Stopping, "%s: saving a checkpoint (at most %s); once more to leave at once", reason, grace)
-			a.askToStop(plugin)
+			a.askToStop(ctx, plugin)
 		case <-failed:
 			failed = nil
 			deadline.within(failedGrace)
@@ -148,8 +148,8 @@ func (d *deadline) within(limit time.Duration) {
 
 // askToStop tells the plugin to stop. It is repeated until Train returns, since a plugin may lose one that arrives before
 // Train has begun.
-func (a *attempt) askToStop(plugin *plugin.Plugin) {
-	ctx, cancel := context.WithTimeout(context.Background(), reportEvery)
+func (a *attempt) askToStop(ctx context.Context, plugin *plugin.Plugin) {
+	ctx, cancel := context.WithTimeout(ctx, reportEvery)
 	defer cancel()
 	// The answer is Train's return; an error means a broken connection, which Train reports too.
 	_, _ = plugin.Stop(ctx, &experimentv1.StopRequest{})
@@ -214,7 +214,7 @@ func (a *attempt) request(plan *plan, started *plugin.Plugin) *experimentv1.Trai
 		Cadence:    &experimentv1.Cadence{Steps: spec.Options.Cadence.Steps, Interval: durationpb.New(spec.Options.Cadence.Interval)},
 		StopGrace:  durationpb.New(time.Duration(spec.Options.StopGrace)),
 		Data:       a.data,
-		HostServices: started.Serve(func(server *grpc.Server) {
+		HostServices: started.Serve(func(server grpc.ServiceRegistrar) {
 			experimentv1.RegisterCheckpointServiceServer(server, a.checkpoints)
 			experimentv1.RegisterMetricServiceServer(server, a.metrics)
 		}),

@@ -955,7 +955,8 @@ type SaveHeader struct {
 	SizeHint uint64 `protobuf:"varint,2,opt,name=size_hint,json=sizeHint,proto3" json:"size_hint,omitempty"`
 	Reason   Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=mtt.experiment.v1.Reason" json:"reason,omitempty"`
 	// Number of the last metric point that was logged before this save. The save is a barrier: those points, and no
-	// later ones, belong to the checkpoint's history. The host waits until it has them.
+	// later ones, belong to the checkpoint's history. A sender has the answers to all their batches before it begins a
+	// save: a number beyond what the host has is INVALID_ARGUMENT.
 	MetricsThrough uint64 `protobuf:"varint,4,opt,name=metrics_through,json=metricsThrough,proto3" json:"metrics_through,omitempty"`
 	// The result, if reason is FINAL.
 	Result        map[string]float64 `protobuf:"bytes,5,rep,name=result,proto3" json:"result,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
