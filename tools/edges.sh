@@ -50,7 +50,7 @@ may sdk/gomlx sdk
 may plugins sdk sdk/gomlx proto # proto for plugins/faulty, which breaks rules on the wire
 may bench sdk sdk/gomlx plugins/train/digits # it drives the host as a program, and nobody imports it
 only github.com/hashicorp/go-plugin internal/plugin
-only github.com/modal-labs/libmodal internal/backend/modal internal/modalfake internal/modalfake/newer internal/modalfake/faketest
+only github.com/modal-labs/libmodal internal/backend/modal/api internal/modalfake internal/modalfake/newer internal/modalfake/faketest
 if (cd host && go list -deps ./cmd/mtt-host | grep -q '/internal/modalfake'); then
 	echo "edges: what users run must not have the fake in it" >&2
 	failed=1

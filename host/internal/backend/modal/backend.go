@@ -1,19 +1,16 @@
+// Package modal is mtt on Modal: volumes, supervisors and attempts. What it asks of Modal it asks by the calls of package
+// api.
 package modal
 
 import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	modal "github.com/modal-labs/libmodal/modal-go"
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -39,7 +36,7 @@ const (
 // Backend is the runs on a volume of Modal's. It implements backend.Backend.
 type Backend struct {
 	ctx         context.Context
-	client      *Client
+	client      *api.Client
 	environment string
 	app         string // id; "" where there is none: then nothing lives
 	volume      *Volume
@@ -52,7 +49,7 @@ type Backend struct {
 
 // Open connects to Modal. exit.Credentials, exit.Unavailable, and exit.NotFound: there is no such volume.
 func Open(ctx context.Context, options Options) (_ *Backend, err error) {
-	client, err := Connect(ctx, options.Environment)
+	client, err := api.Connect(ctx, options.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +59,14 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 			client.Close()
 		}
 	}()
-	if b.app, b.environment, err = client.findApp(ctx, appOf(options.Volume), options.Create >= App); err != nil {
+	if b.app, b.environment, err = client.FindApp(ctx, appOf(options.Volume), options.Create >= App); err != nil {
 		return nil, err
 	}
 	if options.Create >= AppAndVolume {
-		err = client.makeVolume(ctx, b.environment, options.Volume)
+		err = client.MakeVolume(ctx, b.environment, options.Volume)
 	}
 	if err == nil {
-		b.volume, err = client.volume(ctx, options.Volume)
+		b.volume, err = findVolume(ctx, client, options.Volume)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -77,44 +74,12 @@ func Open(ctx context.Context, options Options) (_ *Backend, err error) {
 			Hint("The first run makes it: mtt-host run PLUGIN -b modal\nFor runs on another one, add --volume NAME; of another environment, --modal-env NAME.")
 	case err != nil:
 		return nil, err
-	case b.volume.version != 2:
+	case b.volume.remote.Version != 2:
 		return nil, exit.Errorf(exit.Usage, "volume %s has version 1, which keeps nothing until a Sandbox ends: no checkpoint would survive", options.Volume).
 			Hint("Name another one with --volume NAME: one that is not there is made with version 2.")
 	}
 	b.mirror, err = openMirror(b.volume)
 	return b, err
-}
-
-// findApp returns the app, "" for none, and the environment that is looked in.
-func (c *Client) findApp(ctx context.Context, name string, create bool) (id, environment string, err error) {
-	_, err = c.do(ctx, "AppGetOrCreate", func(ctx context.Context, _ pb.ModalClientClient) error {
-		var found lookup
-		app, err := c.connection().sdk.Apps.FromName(context.WithValue(ctx, lookupKey{}, &found), name, &modal.AppFromNameParams{CreateIfMissing: create})
-		environment = found.environment
-		if err == nil {
-			id = app.AppID
-		}
-		return err
-	})
-	if isCode(err, codes.NotFound) {
-		return "", environment, nil
-	}
-	return id, environment, err
-}
-
-// makeVolume makes a volume of version 2, unless there is one of that name.
-func (c *Client) makeVolume(ctx context.Context, environment, name string) error {
-	_, err := c.do(ctx, "VolumeGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{
-			DeploymentName: name, EnvironmentName: environment, Version: pb.VolumeFsVersion_VOLUME_FS_VERSION_V2,
-			ObjectCreationType: pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_IF_MISSING,
-		}.Build())
-		return err
-	})
-	if isCode(err, codes.FailedPrecondition, codes.InvalidArgument, codes.AlreadyExists) { // one of another version; see Open
-		return nil
-	}
-	return err
 }
 
 // Registry is that of backend.Backend.
@@ -131,10 +96,10 @@ func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, erro
 }
 
 // VolumeID is Modal's name of the volume that the runs are on, which no other volume ever has.
-func (b *Backend) VolumeID() string { return b.volume.id }
+func (b *Backend) VolumeID() string { return b.volume.remote.ID }
 
 // Close ends the connection.
-func (b *Backend) Close() error { return b.client.Close() }
+func (b *Backend) Close() error { return b.volume.Close() }
 
 // Put is that of run.Remote.
 func (b *Backend) Put(ctx context.Context, path string, raw []byte, exclusive bool) error {
@@ -182,27 +147,19 @@ func (b *Backend) alive(ctx context.Context) ([]string, error) {
 	if time.Since(b.asked) < livesFor {
 		return b.names, nil
 	}
-	alive, err := b.client.alive(ctx, b.environment, b.app)
+	alive, err := b.client.Sandboxes(ctx, b.environment, b.app)
 	if err != nil {
-		return nil, b.explain(err)
+		return nil, api.Explain(err)
 	}
 	b.names, b.asked = nil, time.Now()
 	for _, sandbox := range alive {
-		b.names = append(b.names, sandbox.GetName())
+		b.names = append(b.names, sandbox.Name)
 	}
 	return b.names, nil
 }
 
-// explain is for calls after which only Modal's word is left.
-func (b *Backend) explain(err error) error {
-	if failed, ok := errors.AsType[*failure](err); ok {
-		return exit.Errorf(exit.Unavailable, "%w: %s", errRefused, failed.text)
-	}
-	return err
-}
-
 // Passes is that of run.Remote.
-func (b *Backend) Passes(err error) bool { return passes(err) || errors.Is(err, errHeld) }
+func (b *Backend) Passes(err error) bool { return api.Passes(err) || errors.Is(err, errHeld) }
 
 // Asked is that of run.Remote. The supervisor finds the request by itself, and sees to it; but the worker that lives can
 // be told at once, and is to be told where there is no supervisor.
@@ -214,22 +171,22 @@ func (b *Backend) Asked(ctx context.Context, id string, request run.StopRequest)
 	if err != nil || sandbox == "" {
 		return err
 	}
-	return b.client.askToStop(ctx, sandbox, StopLine, request.Now)
+	return askToStop(ctx, b.client, sandbox, StopLine, request.Now)
 }
 
 // worker returns the Sandbox of a run's worker that lives; "" for none.
 func (b *Backend) worker(ctx context.Context, run string) (id string, err error) {
-	return b.client.named(ctx, b.environment, appOf(b.volume.name), workerName(run))
+	return b.client.SandboxNamed(ctx, b.environment, appOf(b.volume.name), workerName(run))
 }
 
 // askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine. The pieces have fixed numbers, so that
 // whoever asks again says nothing new. A Sandbox that has ended meanwhile is no error.
-func (c *Client) askToStop(ctx context.Context, sandbox, line string, now bool) error {
-	err := c.write(ctx, sandbox, 1, line+"\n")
+func askToStop(ctx context.Context, client *api.Client, sandbox, line string, now bool) error {
+	err := client.WriteStdin(ctx, sandbox, 1, line+"\n")
 	if err == nil && now {
-		err = c.write(ctx, sandbox, 2, NowLine+"\n")
+		err = client.WriteStdin(ctx, sandbox, 2, NowLine+"\n")
 	}
-	if isCode(err, codes.FailedPrecondition, codes.NotFound) {
+	if errors.Is(err, api.ErrPrecondition) || errors.Is(err, api.ErrNotFound) {
 		return nil
 	}
 	return err
@@ -298,15 +255,14 @@ func (b *Backend) endOf(ctx context.Context, r *run.Run, last run.Supervisor) *e
 	if last.Sandbox == nil {
 		return nil
 	}
-	result, err := b.client.wait(ctx, last.Sandbox.SandboxID, 0)
+	result, err := b.client.WaitSandbox(ctx, last.Sandbox.SandboxID, 0)
 	if err != nil || result == nil {
 		return nil
 	}
-	status := strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_")
-	code := exit.Code(result.GetExitcode())
+	code := exit.Code(result.ExitCode)
 	switch {
-	case result.GetStatus() != pb.GenericResult_GENERIC_STATUS_FAILURE:
-		return exit.Errorf(exit.Interrupted, "its supervisor was ended from outside (%s%s): the app may have been stopped, or the Sandbox", status, because(result))
+	case result.Status != api.Failure:
+		return exit.Errorf(exit.Interrupted, "its supervisor was ended from outside (%s%s): the app may have been stopped, or the Sandbox", result.Status, because(result))
 	case code == exit.Mismatch:
 		return b.tampered(r)
 	case code == exit.Credentials:
@@ -335,15 +291,15 @@ func (b *Backend) whyLeft(ctx context.Context, supervisor run.Supervisor) string
 	if supervisor.Sandbox == nil {
 		return ""
 	}
-	result, err := b.client.wait(ctx, supervisor.Sandbox.SandboxID, 0)
+	result, err := b.client.WaitSandbox(ctx, supervisor.Sandbox.SandboxID, 0)
 	switch {
 	case err != nil || result == nil:
 		return ""
-	case exit.Code(result.GetExitcode()) == exit.Credentials:
+	case exit.Code(result.ExitCode) == exit.Credentials:
 		return ", since its credentials are refused"
-	case exit.Code(result.GetExitcode()) == exit.Unavailable:
+	case exit.Code(result.ExitCode) == exit.Unavailable:
 		return ", since Modal no longer has a call that it needs"
 	default:
-		return " (" + strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_") + ")"
+		return " (" + result.Status.String() + ")"
 	}
 }

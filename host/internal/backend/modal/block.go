@@ -12,7 +12,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -31,20 +34,27 @@ const (
 // buffers are of blockSize.
 var buffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
-func newBlocks() *http.Client {
+// blocks is how the blocks of a volume's files move, which go by HTTP to and from addresses that calls give.
+type blocks struct {
+	http      *http.Client
+	budget    *semaphore.Weighted // bytes in motion
+	noDigests atomic.Bool         // the store does not tell digests by themselves
+}
+
+func newBlocks() *blocks {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = connections, connections, connections
 	transport.DisableCompression = true // what a block has is compared by its digest
 	transport.WriteBufferSize, transport.ReadBufferSize = 64<<10, 64<<10
-	return &http.Client{Transport: transport}
+	return &blocks{http: &http.Client{Transport: transport}, budget: semaphore.NewWeighted(inMotion)}
 }
 
 // trim cuts the zero bytes at the end of a block, which are neither hashed nor transferred.
 func trim(block []byte) []byte { return bytes.TrimRight(block, "\x00") }
 
-// getBlock fetches what an address means, and fills up with zeros what did not come of it.
-func (c *Client) getBlock(ctx context.Context, address string, to []byte) error {
-	response, cancel, err := c.send(ctx, http.MethodGet, address, nil, "")
+// get fetches what an address means, and fills up with zeros what did not come of it.
+func (b *blocks) get(ctx context.Context, address string, to []byte) error {
+	response, cancel, err := b.send(ctx, http.MethodGet, address, nil, "")
 	if err != nil {
 		return err
 	}
@@ -70,10 +80,10 @@ func (c *Client) getBlock(ctx context.Context, address string, to []byte) error 
 	return nil
 }
 
-// blockDigest returns the SHA-256 that the store tells of what an address means, for which it sends a byte of it.
+// digest returns the SHA-256 that the store tells of what an address means, for which it sends a byte of it.
 // errors.ErrUnsupported: it tells none.
-func (c *Client) blockDigest(ctx context.Context, address string) ([]byte, error) {
-	response, cancel, err := c.send(ctx, http.MethodGet, address, nil, "bytes=0-0")
+func (b *blocks) digest(ctx context.Context, address string) ([]byte, error) {
+	response, cancel, err := b.send(ctx, http.MethodGet, address, nil, "bytes=0-0")
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +120,9 @@ func reprDigest(header string) []byte {
 	return nil
 }
 
-// putBlock transfers a block, and returns what proves it.
-func (c *Client) putBlock(ctx context.Context, address string, body *body) (proof []byte, err error) {
-	response, cancel, err := c.send(ctx, http.MethodPut, address, body, "")
+// put transfers a block, and returns what proves it.
+func (b *blocks) put(ctx context.Context, address string, body *body) (proof []byte, err error) {
+	response, cancel, err := b.send(ctx, http.MethodPut, address, body, "")
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +133,7 @@ func (c *Client) putBlock(ctx context.Context, address string, body *body) (proo
 
 // send makes one request, of which the answer may be cut to a part. Errors leave the address out: whoever has it needs no
 // token.
-func (c *Client) send(ctx context.Context, method, address string, body *body, part string) (*http.Response, context.CancelFunc, error) {
+func (b *blocks) send(ctx context.Context, method, address string, body *body, part string) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, blockTime)
 	request, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -143,7 +153,7 @@ func (c *Client) send(ctx context.Context, method, address string, body *body, p
 		}
 		request.Body, _ = request.GetBody()
 	}
-	response, err := c.blocks.Do(request)
+	response, err := b.http.Do(request)
 	if err != nil {
 		cancel()
 		if about, ok := errors.AsType[*url.Error](err); ok {

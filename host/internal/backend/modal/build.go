@@ -5,14 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -50,37 +48,37 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 	if err != nil {
 		return nil, err
 	}
-	image, err := b.client.image(ctx, b.app, BuildImage(source), nil)
+	image, err := makeImage(ctx, b.client, b.app, BuildImage(source), nil)
 	if err != nil {
-		return nil, b.final(err)
+		return nil, decidable(err)
 	}
-	d := definition{
-		name: buildPrefix + strings.ToLower(rand.Text()), image: image, cpu: buildCores, memory: buildMemory, limit: buildLimit,
-		volumes: []volumeMount{{id: b.volume.id, path: MountPath}},
-		command: bootstrap(host, "build-on-modal", "--outputs", MountPath, "--source", archive, "--package", source.Package),
+	d := api.Sandbox{
+		Name: buildPrefix + strings.ToLower(rand.Text()), Image: image, CPU: buildCores, MemoryMiB: buildMemory, Limit: buildLimit,
+		Mounts:  []api.Mount{{VolumeID: b.volume.remote.ID, Path: MountPath}},
+		Command: bootstrap(host, "build-on-modal", "--outputs", MountPath, "--source", archive, "--package", source.Package),
 	}
 	for _, secret := range secrets {
-		id, err := b.client.secret(ctx, b.environment, secret)
+		id, err := findSecret(ctx, b.client, b.environment, secret)
 		if err != nil {
-			return nil, b.final(err)
+			return nil, decidable(err)
 		}
-		d.secrets = append(d.secrets, id)
+		d.Secrets = append(d.Secrets, id)
 	}
 	sandbox, err := b.createBuild(ctx, d)
 	if err != nil {
-		return nil, b.explain(err)
+		return nil, api.Explain(err)
 	}
 	ended := false
 	defer func() { // nobody else would end it
 		if !ended {
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), decided)
 			defer cancel()
-			_ = b.client.terminate(ending, sandbox)
+			_ = b.client.TerminateSandbox(ending, sandbox)
 		}
 	}()
 	var built *Built
 	var lines []string
-	b.client.follow(ctx, sandbox, byLine(func(line string) {
+	b.client.FollowSandbox(ctx, sandbox, byLine(func(line string) {
 		var last Built
 		if json.Unmarshal([]byte(line), &last) == nil && last.Schema == BuiltSchema {
 			built = &last
@@ -92,12 +90,12 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	result, err := b.client.wait(ctx, sandbox, slice)
+	result, err := b.client.WaitSandbox(ctx, sandbox, slice)
 	ended = err == nil && result != nil
 	switch {
 	case err != nil:
-		return nil, b.explain(err)
-	case built == nil || result.GetStatus() != pb.GenericResult_GENERIC_STATUS_SUCCESS:
+		return nil, api.Explain(err)
+	case built == nil || result == nil || result.Status != api.Success:
 		return nil, exit.Errorf(exit.Usage, "the plugin does not build on Modal:\n%s", strings.Join(lines[max(0, len(lines)-30):], "\n")).
 			Hint("A build there has the source alone: private modules have to be vendored, or be reached with a Secret, by --build-secret.")
 	}
@@ -110,18 +108,18 @@ func BuildImage(source *plugin.Archive) string { return "golang:" + source.Go + 
 // createBuild makes the Sandbox of a build, whose name no other has: one that is there already is the one that a lost answer
 // was about. It waits for what comes of the call also when nobody wants the build any more: else there could be a Sandbox
 // that nobody knows of.
-func (b *Backend) createBuild(ctx context.Context, d definition) (id string, err error) {
+func (b *Backend) createBuild(ctx context.Context, d api.Sandbox) (id string, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), decided,
 		exit.Errorf(exit.Unavailable, "Modal has made no Sandbox for the build within %s", decided).Hint("Look at https://status.modal.com, and repeat the command."))
 	defer cancel()
 	for again := 0; ; again++ {
-		id, _, err := b.client.create(ctx, b.app, d)
-		if !isCode(err, codes.AlreadyExists) {
+		id, _, err := b.client.CreateSandbox(ctx, b.app, d)
+		if !errors.Is(err, api.ErrExists) {
 			return id, err
 		}
-		id, err = b.client.named(ctx, b.environment, appOf(b.volume.name), d.name)
+		id, err = b.client.SandboxNamed(ctx, b.environment, appOf(b.volume.name), d.Name)
 		if id == "" && err == nil { // it has ended already, and its name is about to be free
-			err = pause(ctx, again)
+			err = api.Pause(ctx, again)
 		}
 		if id != "" || err != nil {
 			return id, err

@@ -22,7 +22,7 @@ func (v *Volume) Compare(ctx context.Context, entry backend.Entry, length int64,
 	if entry.Type != backend.File {
 		return false, backend.PathError("read", entry.Path, backend.NotFile(entry.Type))
 	}
-	if v.client.noDigests.Load() {
+	if v.blocks.noDigests.Load() {
 		return false, errors.ErrUnsupported
 	}
 	r := &reading{volume: v, path: clean, size: entry.Size}
@@ -57,14 +57,14 @@ func (r *reading) compare(ctx context.Context, from, to int64, content io.Reader
 			}
 			var there []byte
 			err := r.insist(ctx, digestTries, address, at, end-at, func(address string) (err error) {
-				there, err = r.volume.client.blockDigest(ctx, address)
+				there, err = r.volume.blocks.digest(ctx, address)
 				return err
 			})
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-				r.volume.client.noDigests.Store(true)
+				r.volume.blocks.noDigests.Store(true)
 				err = errors.ErrUnsupported // whoever reads the block then asks in the plain way, and has the error if it stays
 			}
 			if err != nil {

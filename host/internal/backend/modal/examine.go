@@ -14,12 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/emptypb"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
@@ -48,7 +44,7 @@ type examiner struct {
 	Examination
 	checks []doctor.Check
 
-	client      *Client
+	client      *api.Client
 	environment string
 	app         string // id; "" where there is none
 	volume      *Volume
@@ -65,7 +61,7 @@ func (x *examiner) ok(name, format string, args ...any) {
 
 // problem adds an error, with what it says is to be done.
 func (x *examiner) problem(name string, err error) {
-	err = (&Backend{}).explain(err)
+	err = api.Explain(err)
 	check := doctor.Check{Name: "modal: " + name, Status: doctor.Problem, Found: err.Error(), Code: exit.Of(err)}
 	if known, ok := errors.AsType[*exit.Error](err); ok {
 		check.Remedy = known.Next
@@ -129,7 +125,7 @@ func (x *examiner) worker() {
 // connect looks for credentials, and for Modal.
 func (x *examiner) connect(ctx context.Context) bool {
 	began := time.Now()
-	client, err := Connect(ctx, x.Environment)
+	client, err := api.Connect(ctx, x.Environment)
 	switch {
 	case exit.Of(err) == exit.Credentials:
 		x.problem("credentials", err)
@@ -161,23 +157,16 @@ func credentialsFrom() string {
 
 // workspace says whose credentials they are, where Modal tells.
 func (x *examiner) workspace(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	answer, err := x.client.connection().raw.WorkspaceNameLookup(ctx, &emptypb.Empty{})
-	if err != nil || answer.GetUsername() == "" {
-		return ""
+	if name := x.client.Workspace(ctx); name != "" {
+		return "; workspace " + name
 	}
-	return "; workspace " + answer.GetUsername()
+	return ""
 }
 
 // findEnvironment looks which environment is meant, and whether there is one of that name.
 func (x *examiner) findEnvironment(ctx context.Context) bool {
 	const name = "environment"
-	var answer *pb.EnvironmentListResponse
-	_, err := x.client.do(ctx, "EnvironmentList", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
-		answer, err = raw.EnvironmentList(ctx, &emptypb.Empty{})
-		return err
-	})
+	environments, err := x.client.Environments(ctx)
 	if exit.Of(err) == exit.Credentials {
 		x.problem("credentials", err)
 		return false
@@ -189,16 +178,16 @@ func (x *examiner) findEnvironment(ctx context.Context) bool {
 	// As modal-go chooses: what is asked for, or the profile's, or the workspace's own. Which that is, it tells at a look-up.
 	wanted := cmp.Or(x.Environment, os.Getenv("MODAL_ENVIRONMENT"))
 	if wanted == "" {
-		_, wanted, _ = x.client.findApp(ctx, appOf(x.Volume), false)
+		_, wanted, _ = x.client.FindApp(ctx, appOf(x.Volume), false)
 	}
 	var names []string
-	for _, item := range answer.GetItems() {
-		names = append(names, item.GetName())
-		if wanted == "" && item.GetDefault() {
-			x.ok(name, "%s, the workspace's default", item.GetName())
+	for _, item := range environments {
+		names = append(names, item.Name)
+		if wanted == "" && item.Default {
+			x.ok(name, "%s, the workspace's default", item.Name)
 			return true
 		}
-		if item.GetName() == wanted {
+		if item.Name == wanted {
 			x.ok(name, "%s", wanted)
 			return true
 		}
@@ -216,7 +205,7 @@ func (x *examiner) findEnvironment(ctx context.Context) bool {
 func (x *examiner) findApp(ctx context.Context) bool {
 	const name = "app"
 	var err error
-	x.app, x.environment, err = x.client.findApp(ctx, appOf(x.Volume), false)
+	x.app, x.environment, err = x.client.FindApp(ctx, appOf(x.Volume), false)
 	switch {
 	case err != nil:
 		x.problem(name, err)
@@ -231,18 +220,18 @@ func (x *examiner) findApp(ctx context.Context) bool {
 
 func (x *examiner) findVolume(ctx context.Context) {
 	const name = "volume"
-	volume, err := x.client.volume(ctx, x.Volume)
+	volume, err := findVolume(ctx, x.client, x.Volume)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		x.add(doctor.Note, name, x.Volume+" is not there; the first run makes it, with version 2", "")
 	case err != nil:
 		x.problem(name, err)
-	case volume.version != 2:
-		x.add(doctor.Problem, name, fmt.Sprintf("%s has version %d, which keeps nothing until a Sandbox ends: no checkpoint would survive", x.Volume, volume.version),
+	case volume.remote.Version != 2:
+		x.add(doctor.Problem, name, fmt.Sprintf("%s has version %d, which keeps nothing until a Sandbox ends: no checkpoint would survive", x.Volume, volume.remote.Version),
 			"Name another one with --volume NAME: one that is not there is made with version 2.")
 	default:
 		x.volume = volume
-		x.ok(name, "%s, version 2, %s", x.Volume, volume.id)
+		x.ok(name, "%s, version 2, %s", x.Volume, volume.remote.ID)
 	}
 }
 
@@ -299,9 +288,9 @@ const secondLook = 3 * time.Second
 // secret looks for what supervisors have their credentials from.
 func (x *examiner) secret(ctx context.Context) {
 	const name = "supervisors' Secret"
-	_, err := x.client.secretWith(ctx, x.environment, secretName, tokenKeys)
+	_, err := x.client.FindSecret(ctx, x.environment, secretName, tokenKeys)
 	switch {
-	case isCode(err, codes.NotFound):
+	case errors.Is(err, api.ErrNotFound):
 		x.add(doctor.Note, name, secretName+" is not there; the first run makes it, of the credentials that are used here", "")
 	case err != nil:
 		x.problem(name, err)
@@ -355,9 +344,9 @@ func (x *examiner) look(ctx context.Context) (*inventory, error) {
 	if x.app == "" {
 		return v, nil
 	}
-	infos, err := x.client.alive(ctx, x.environment, x.app)
+	infos, err := x.client.Sandboxes(ctx, x.environment, x.app)
 	for _, info := range infos {
-		v.sandboxes = append(v.sandboxes, &sandboxSeen{id: info.GetId(), name: info.GetName(), task: info.GetTaskInfo().GetId()})
+		v.sandboxes = append(v.sandboxes, &sandboxSeen{id: info.ID, name: info.Name, task: info.Task.ID})
 	}
 	if err != nil {
 		return nil, err

@@ -3,137 +3,29 @@ package modal
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
-	"sync"
-	"time"
 
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// Ids that nothing has.
-const (
-	noVolume  = "vo-0000000000000000000000"
-	noSandbox = "sb-0000000000000000000000"
-)
-
-// probe is a call that mtt needs and that modal-go has no method for. It is made about what is not there, so it changes
-// nothing, and any answer but "no such call" says that Modal has it.
-type probe struct {
-	name string
-	call func(context.Context, pb.ModalClientClient) error
-}
-
-var probes = []probe{
-	{"VolumeListFiles2", func(ctx context.Context, raw pb.ModalClientClient) error {
-		stream, err := raw.VolumeListFiles2(ctx, pb.VolumeListFiles2Request_builder{VolumeId: noVolume, Path: "/"}.Build())
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		return err
-	}},
-	{"VolumeGetFile2", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.VolumeGetFile2(ctx, pb.VolumeGetFile2Request_builder{VolumeId: noVolume, Path: "/doctor"}.Build())
-		return err
-	}},
-	{"VolumePutFiles2", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.VolumePutFiles2(ctx, pb.VolumePutFiles2Request_builder{VolumeId: noVolume}.Build())
-		return err
-	}},
-	{"VolumeRemoveFile2", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.VolumeRemoveFile2(ctx, pb.VolumeRemoveFile2Request_builder{VolumeId: noVolume, Path: "/doctor"}.Build())
-		return err
-	}},
-	{"AppList", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.AppList(ctx, &pb.AppListRequest{})
-		return err
-	}},
-	{"SandboxList", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.SandboxList(ctx, &pb.SandboxListRequest{})
-		return err
-	}},
-	{"SandboxGetFromName", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.SandboxGetFromName(ctx, pb.SandboxGetFromNameRequest_builder{SandboxName: tryoutPrefix + "none", AppName: "mtt"}.Build())
-		return err
-	}},
-	{"SandboxGetTaskId", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.SandboxGetTaskId(ctx, pb.SandboxGetTaskIdRequest_builder{SandboxId: noSandbox}.Build())
-		return err
-	}},
-	{"SandboxWait", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.SandboxWait(ctx, pb.SandboxWaitRequest_builder{SandboxId: noSandbox}.Build())
-		return err
-	}},
-	{"SandboxGetLogs", func(ctx context.Context, raw pb.ModalClientClient) error {
-		stream, err := raw.SandboxGetLogs(ctx, pb.SandboxGetLogsRequest_builder{SandboxId: noSandbox, FileDescriptor: pb.FileDescriptor_FILE_DESCRIPTOR_STDOUT, Timeout: 1}.Build())
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		return err
-	}},
-	{"SandboxStdinWrite", func(ctx context.Context, raw pb.ModalClientClient) error {
-		_, err := raw.SandboxStdinWrite(ctx, pb.SandboxStdinWriteRequest_builder{SandboxId: noSandbox, Index: 1}.Build())
-		return err
-	}},
-}
-
-const (
-	// probeTime is how long one is waited for, and probeTries how often a failure is given that may pass.
-	probeTime  = 15 * time.Second
-	probeTries = 4
-)
-
-// calls asks for each of the calls.
+// calls looks whether Modal has the calls that mtt needs.
 func (x *examiner) calls(ctx context.Context) {
 	const name = "calls"
-	answers := make([]error, len(probes))
-	var group sync.WaitGroup
-	for i, p := range probes {
-		group.Go(func() { answers[i] = x.ask(ctx, p) })
-	}
-	group.Wait()
-	var gone, silent []string
-	for i, err := range answers {
-		switch code := codeOf(err); {
-		case err == nil, err == io.EOF:
-		case code == codes.Unimplemented:
-			gone = append(gone, probes[i].name)
-		case code == codes.Unavailable, code == codes.DeadlineExceeded, code == codes.Canceled, code == codes.Unauthenticated:
-			silent = append(silent, fmt.Sprintf("%s (%s)", probes[i].name, textOf(err)))
-		}
-	}
-	switch {
-	case len(gone) > 0:
+	switch probed := x.client.Probe(ctx); {
+	case len(probed.Gone) > 0:
 		x.checks = append(x.checks, doctor.Check{
 			Name: "modal: " + name, Status: doctor.Problem, Code: exit.Unavailable,
-			Found: fmt.Sprintf("%v: %s", errNoCall, strings.Join(gone, ", ")), Remedy: "Use a newer version of mtt.",
+			Found: fmt.Sprintf("%v: %s", api.ErrNoCall, strings.Join(probed.Gone, ", ")), Remedy: "Use a newer version of mtt.",
 		})
-	case len(silent) > 0:
+	case len(probed.Silent) > 0:
 		x.checks = append(x.checks, doctor.Check{
 			Name: "modal: " + name, Status: doctor.Problem, Code: exit.Unavailable,
-			Found:  "no answer from " + strings.Join(silent, ", "),
+			Found:  "no answer from " + strings.Join(probed.Silent, ", "),
 			Remedy: "Look at the network and at https://status.modal.com, and look again.",
 		})
 	default:
-		x.ok(name, "all %d answer that are not in Modal's public interface", len(probes))
-	}
-}
-
-func (x *examiner) ask(ctx context.Context, p probe) error {
-	for tried := 0; ; tried++ {
-		inTime, cancel := context.WithTimeout(ctx, probeTime)
-		err := p.call(inTime, x.client.connection().raw)
-		cancel()
-		if err == nil || codeOf(err) != codes.Unavailable || tried+1 == probeTries {
-			return err
-		}
-		if err := pause(ctx, tried); err != nil {
-			return err
-		}
+		x.ok(name, "all %d answer that are not in Modal's public interface", probed.Calls)
 	}
 }

@@ -5,13 +5,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 	"sync"
 	"time"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -134,7 +130,7 @@ func (b *Backend) print(sandbox string) *printed {
 	go func() {
 		defer close(p.done)
 		var partial []byte
-		b.client.follow(ctx, sandbox, func(data string) {
+		b.client.FollowSandbox(ctx, sandbox, func(data string) {
 			partial = append(partial, data...)
 			for {
 				line, rest, complete := bytes.Cut(partial, []byte{'\n'})
@@ -168,65 +164,4 @@ func (p *printed) end(atMost time.Duration) {
 	case <-p.done:
 	case <-time.After(atMost):
 	}
-}
-
-// follow hands on what a Sandbox prints to its stdout, until it has ended and all is read. A stream that breaks goes on
-// behind the last entry: it must never end for good, since a run may be watched for days.
-func (c *Client) follow(ctx context.Context, sandbox string, each func(data string)) {
-	last := ""
-	for failures := 0; ctx.Err() == nil; {
-		eof, err := c.followOnce(ctx, sandbox, &last, each)
-		if eof || errors.Is(err, errGone) {
-			return
-		}
-		if err == nil {
-			failures = 0
-			continue
-		}
-		failures++
-		if pause(ctx, failures) != nil {
-			return
-		}
-	}
-}
-
-var errGone = errors.New("there is no such Sandbox, or its log is not kept any more")
-
-func (c *Client) followOnce(ctx context.Context, sandbox string, last *string, each func(string)) (eof bool, err error) {
-	_, err = c.do(ctx, "SandboxGetLogs", func(ctx context.Context, raw pb.ModalClientClient) error {
-		ctx, cancel := context.WithTimeout(ctx, streamTime)
-		defer cancel()
-		stream, err := raw.SandboxGetLogs(ctx, pb.SandboxGetLogsRequest_builder{
-			SandboxId: sandbox, FileDescriptor: pb.FileDescriptor_FILE_DESCRIPTOR_STDOUT, Timeout: 55, LastEntryId: *last,
-		}.Build())
-		if err != nil {
-			return err
-		}
-		for {
-			batch, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if id := batch.GetEntryId(); id != "" {
-				if id == *last && !batch.GetEof() { // it comes again
-					continue
-				}
-				*last = id
-			}
-			for _, item := range batch.GetItems() {
-				each(item.GetData())
-			}
-			if batch.GetEof() {
-				eof = true
-				return nil
-			}
-		}
-	})
-	if _, refused := errors.AsType[*failure](err); refused {
-		return false, errGone
-	}
-	return eof, err
 }

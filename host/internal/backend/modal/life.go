@@ -8,10 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -36,7 +33,7 @@ type life struct {
 
 	image   string // id
 	secrets []string
-	mounts  []volumeMount
+	mounts  []api.Mount
 }
 
 // errHandOver ends the supervision, not the attempt.
@@ -66,7 +63,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	}
 	var resume *checkpoint.Manifest
 	var skipped []checkpoint.Skipped
-	err = l.persist(ctx, "choose a checkpoint", func() (err error) {
+	err = l.retry(ctx, "choose a checkpoint", func() (err error) {
 		resume, skipped, err = worker.Choose(ctx, l.run, l.store, attempts, l.torn)
 		return err
 	})
@@ -88,7 +85,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 		return worker.Outcome{}, err
 	}
 	if cause := asked.cause(); cause != nil {
-		return worker.Outcome{State: run.Stopped, Err: cause}, l.persist(ctx, "record the stop", func() error {
+		return worker.Outcome{State: run.Stopped, Err: cause}, l.retry(ctx, "record the stop", func() error {
 			return l.run.AskToStop(run.StopRequest{Code: exit.Of(cause), Followed: true})
 		})
 	}
@@ -99,7 +96,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	if resume != nil {
 		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
 	}
-	err = l.persist(ctx, "claim an attempt", func() error { return l.run.ClaimNext(claim) })
+	err = l.retry(ctx, "claim an attempt", func() error { return l.run.ClaimNext(claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return worker.Outcome{}, fmt.Errorf("%w: %w", errSuperseded, err)
 	}
@@ -124,7 +121,7 @@ func (l *life) torn(m *checkpoint.Manifest) (bool, error) {
 
 // attempts reads the attempts, of which none may be another supervisor's to live.
 func (l *life) attempts(ctx context.Context) (attempts []run.Attempt, err error) {
-	err = l.persist(ctx, "read the run", func() error {
+	err = l.retry(ctx, "read the run", func() error {
 		if err := l.run.Refresh(ctx); err != nil {
 			return err
 		}
@@ -148,13 +145,13 @@ func (l *life) superseded() error {
 // goOn takes an attempt over that an earlier supervisor has claimed.
 func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	if attempt.Sandbox != nil {
-		var result *pb.GenericResult
-		err := l.persist(ctx, "look at a Sandbox", func() (err error) {
-			result, err = l.backend.client.wait(ctx, attempt.Sandbox.SandboxID, 0)
+		var result *api.Result
+		err := l.retry(ctx, "look at a Sandbox", func() (err error) {
+			result, err = l.backend.client.WaitSandbox(ctx, attempt.Sandbox.SandboxID, 0)
 			return err
 		})
 		switch {
-		case result != nil || isCode(err, codes.NotFound):
+		case result != nil || errors.Is(err, api.ErrNotFound):
 			return l.ended(ctx, asked, attempt, result, !l.succeeds)
 		case err != nil:
 			return worker.Outcome{}, err
@@ -167,7 +164,7 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 	}
 	if sandbox == "" {
 		if info := l.unrecorded(ctx, attempt); info != nil {
-			on := machine{info.GetId(), gpuText(info.GetTaskInfo().GetGpuConfig()), timeOf(info.GetTaskInfo().GetStartedAt())}
+			on := machine{info.ID, gpuText(info.Task.GPU), info.Task.Started}
 			if attempt.Sandbox, err = l.record(ctx, attempt, on); err != nil {
 				return worker.Outcome{}, err
 			}
@@ -204,7 +201,7 @@ func (l *life) begin(ctx context.Context, asked asked, attempt run.Attempt, sand
 // record says on the volume where an attempt lives.
 func (l *life) record(ctx context.Context, attempt run.Attempt, on machine) (*run.Sandbox, error) {
 	record := &run.Sandbox{SandboxID: on.sandbox, AppID: l.backend.app, GPU: on.gpu, Time: on.since.UTC()}
-	return record, l.persist(ctx, "record the Sandbox", func() error {
+	return record, l.retry(ctx, "record the Sandbox", func() error {
 		err := l.run.WriteSandbox(attempt.Number, *record)
 		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
 			return nil
@@ -216,7 +213,7 @@ func (l *life) record(ctx context.Context, attempt run.Attempt, on machine) (*ru
 // giveUp ends a Sandbox, if there is one, that nobody would see to: a supervisor that leaves for an error has no successor.
 // Where it does have one, or where nothing can be asked of Modal, the Sandbox stays.
 func (l *life) giveUp(ctx context.Context, sandbox string, err error) error {
-	if sandbox == "" || errors.Is(err, errHandOver) || errors.Is(err, errNoCall) || exit.Of(err) == exit.Credentials {
+	if sandbox == "" || errors.Is(err, errHandOver) || errors.Is(err, api.ErrNoCall) || exit.Of(err) == exit.Credentials {
 		return err
 	}
 	if endErr := l.terminate(ctx, sandbox); endErr != nil {
@@ -239,7 +236,7 @@ const (
 func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	id := attempt.Sandbox.SandboxID
 	type answer struct {
-		result *pb.GenericResult
+		result *api.Result
 		err    error
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -257,7 +254,7 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 			line = LimitLine
 		}
 		go func() {
-			refused <- l.persist(ctx, "ask a worker to stop", func() error { return l.backend.client.askToStop(ctx, id, line, now) })
+			refused <- l.retry(ctx, "ask a worker to stop", func() error { return askToStop(ctx, l.backend.client, id, line, now) })
 		}()
 	}
 	var terminate <-chan time.Time
@@ -284,7 +281,7 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 			}
 		case <-terminate:
 			l.say("attempt %d did not leave in time: its Sandbox is terminated", attempt.Number)
-			if err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, id) }); err != nil {
+			if err := l.retry(ctx, "terminate a Sandbox", func() error { return l.backend.client.TerminateSandbox(ctx, id) }); err != nil {
 				return worker.Outcome{}, err
 			}
 		case <-l.handOver:
@@ -295,13 +292,13 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 
 // untilEnd waits until Modal says that a Sandbox has ended: that it cannot be reached says nothing. nil: Modal does not
 // know it any more.
-func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResult, err error) {
+func (l *life) untilEnd(ctx context.Context, id string) (result *api.Result, err error) {
 	for ctx.Err() == nil {
-		err = l.persist(ctx, "wait for a Sandbox", func() (err error) {
-			result, err = l.backend.client.wait(ctx, id, slice)
+		err = l.retry(ctx, "wait for a Sandbox", func() (err error) {
+			result, err = l.backend.client.WaitSandbox(ctx, id, slice)
 			return err
 		})
-		if isCode(err, codes.NotFound) {
+		if errors.Is(err, api.ErrNotFound) {
 			return nil, nil
 		}
 		if result != nil || err != nil {
@@ -313,7 +310,7 @@ func (l *life) untilEnd(ctx context.Context, id string) (result *pb.GenericResul
 
 // ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says. former says that it
 // had before a person had the run go on.
-func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *pb.GenericResult, former bool) (worker.Outcome, error) {
+func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *api.Result, former bool) (worker.Outcome, error) {
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -361,7 +358,7 @@ func (l *life) over(ctx context.Context, attempt run.Attempt) time.Time {
 	if attempt.Sandbox == nil {
 		return time.Time{}
 	}
-	return timeOf(l.task(ctx, attempt.Sandbox.SandboxID).GetFinishedAt())
+	return l.task(ctx, attempt.Sandbox.SandboxID).Finished
 }
 
 // Full is what a worker or a supervisor exits with that finds the volume full. It is not exit.Usage, since a program of Go's
@@ -370,17 +367,17 @@ const Full exit.Code = 73
 
 // judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
 // is believed of its exit code: a Sandbox that was killed has any.
-func (l *life) judge(asked error, result *pb.GenericResult, former bool) (run.State, error) {
+func (l *life) judge(asked error, result *api.Result, former bool) (run.State, error) {
 	if asked != nil {
 		return run.Stopped, exit.Errorf(exit.Of(asked), "%w; it was ended before it had left by itself", asked)
 	}
-	code := exit.Code(result.GetExitcode())
-	status := strings.TrimPrefix(result.GetStatus().String(), "GENERIC_STATUS_")
-	switch {
-	case result == nil:
+	if result == nil {
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox never was, or is gone")
-	case result.GetStatus() != pb.GenericResult_GENERIC_STATUS_FAILURE:
-		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", status, because(result))
+	}
+	code := exit.Code(result.ExitCode)
+	switch {
+	case result.Status != api.Failure:
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", result.Status, because(result))
 	case code == exit.TrainFailed || code == exit.Plugin:
 		return run.Failed, exit.Errorf(code, "the experiment failed; what it said is in the log")
 	case code == Full && former: // and room was made since
@@ -391,7 +388,7 @@ func (l *life) judge(asked error, result *pb.GenericResult, former bool) (run.St
 	case code == exit.Mismatch:
 		return run.Interrupted, l.backend.tampered(l.run)
 	default:
-		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", status, code, because(result))
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", result.Status, code, because(result))
 	}
 }
 
@@ -405,16 +402,16 @@ func (l *life) nextOf(end *run.End) string {
 	return ""
 }
 
-func because(result *pb.GenericResult) string {
-	if result.GetException() == "" {
+func because(result *api.Result) string {
+	if result.Exception == "" {
 		return ""
 	}
-	return ": " + result.GetException()
+	return ": " + result.Exception
 }
 
 // saved is the newest step of which an attempt has left a checkpoint; 0 for none.
 func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, err error) {
-	err = l.persist(ctx, "list checkpoints", func() error {
+	err = l.retry(ctx, "list checkpoints", func() error {
 		entries, err := l.store.List(ctx)
 		for _, entry := range entries {
 			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number {
@@ -436,7 +433,7 @@ func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over ti
 	if outcome.Err != nil {
 		cause = outcome.Err.Error()
 	}
-	return l.persist(ctx, "record an attempt's end", func() error {
+	return l.retry(ctx, "record an attempt's end", func() error {
 		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived), Over: over})
 		if errors.Is(err, fs.ErrExist) {
 			return nil
@@ -446,7 +443,7 @@ func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over ti
 }
 
 func (l *life) finish(ctx context.Context, result run.Result) error {
-	return l.persist(ctx, "record the result", func() error {
+	return l.retry(ctx, "record the result", func() error {
 		err := l.run.Finish(result)
 		if errors.Is(err, fs.ErrExist) {
 			return nil
@@ -461,30 +458,16 @@ func (l *life) Say(attempt int, message string) error {
 	return nil
 }
 
-// patient is the longest pause between two tries of what Modal does not let through now.
-const patient = 30 * time.Second
-
-// persist does something until Modal lets it through: a supervisor waits for better days, and its attempt trains
-// meanwhile. What no patience helps against is returned.
-func (l *life) persist(ctx context.Context, what string, do func() error) error {
-	for wait := time.Second; ; wait = min(2*wait, patient) {
-		err := do()
-		if !passes(err) {
-			return l.backend.final(err)
-		}
-		l.say("cannot %s, and tries again in %s: %v", what, wait, err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+// retry does something until Modal lets it through: a supervisor waits for better days, and its attempt trains meanwhile.
+// What no patience helps against is returned.
+func (l *life) retry(ctx context.Context, what string, do func() error) error {
+	return decidable(api.Retry(ctx, what, l.say, do))
 }
 
-// final leaves codes that are decided on, and gives what is left an exit code.
-func (b *Backend) final(err error) error {
-	if isCode(err, codes.NotFound, codes.AlreadyExists, codes.ResourceExhausted) {
+// decidable leaves refusals that are decided on, and gives what is left an exit code.
+func decidable(err error) error {
+	if errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrExists) || errors.Is(err, api.ErrExhausted) {
 		return err
 	}
-	return b.explain(err)
+	return api.Explain(err)
 }

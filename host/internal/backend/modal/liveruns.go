@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -21,7 +19,7 @@ import (
 // environment and has this one mounted. exit.StillRunning: one does. A run that begins only now is not seen, since Modal
 // has no lock for a volume.
 func (v *Volume) InUse(ctx context.Context, path string) error {
-	app, environment, err := v.client.findApp(ctx, appOf(v.name), false)
+	app, environment, err := v.client.FindApp(ctx, appOf(v.name), false)
 	if err != nil {
 		return err
 	}
@@ -32,7 +30,7 @@ func (v *Volume) InUse(ctx context.Context, path string) error {
 	if using := run.Users(path, live); len(using) > 0 {
 		return v.inUse(using[0], path)
 	}
-	apps, err := v.client.apps(ctx, environment)
+	apps, err := v.client.Apps(ctx, environment)
 	if err != nil {
 		return err
 	}
@@ -43,7 +41,7 @@ func (v *Volume) InUse(ctx context.Context, path string) error {
 		}
 		on, there := v, live
 		if of != v.name {
-			on, err = v.client.volume(ctx, of)
+			on, err = findVolume(ctx, v.client, of)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -83,9 +81,9 @@ func (v *Volume) liveRuns(ctx context.Context, environment, app string) (runs []
 		return nil, err
 	}
 	runs = starting(entries)
-	alive, err := v.client.alive(ctx, environment, app)
+	alive, err := v.client.Sandboxes(ctx, environment, app)
 	for _, sandbox := range alive {
-		if id := runOf(sandbox.GetName()); id != "" && !slices.Contains(runs, id) {
+		if id := runOf(sandbox.Name); id != "" && !slices.Contains(runs, id) {
 			runs = append(runs, id)
 		}
 	}
@@ -126,20 +124,4 @@ func (v *Volume) mountsOf(ctx context.Context, id string) (volumes []string, err
 		volumes = append(volumes, of)
 	}
 	return volumes, err
-}
-
-// apps returns the ids of the apps of an environment that are not stopped, by their names.
-func (c *Client) apps(ctx context.Context, environment string) (map[string]string, error) {
-	var answer *pb.AppListResponse
-	_, err := c.do(ctx, "AppList", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
-		answer, err = raw.AppList(ctx, pb.AppListRequest_builder{EnvironmentName: environment}.Build())
-		return err
-	})
-	apps := map[string]string{}
-	for _, app := range answer.GetApps() {
-		if app.GetState() != pb.AppState_APP_STATE_STOPPED {
-			apps[app.GetName()] = app.GetAppId()
-		}
-	}
-	return apps, err
 }

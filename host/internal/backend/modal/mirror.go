@@ -44,7 +44,7 @@ func openMirror(volume *Volume) (*mirror, error) {
 		return nil, err
 	}
 	all := filepath.Join(cache, "mtt", "mirrors")
-	m := &mirror{volume, filepath.Join(all, volume.id)}
+	m := &mirror{volume, filepath.Join(all, volume.remote.ID)}
 	for _, dir := range []string{"runs", recordLocks, eventLocks} {
 		if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o700); err != nil {
 			return nil, err

@@ -2,15 +2,13 @@ package modal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -49,7 +47,7 @@ func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sand
 	if sandbox != "" {
 		task := l.task(ctx, sandbox)
 		next = indexOf(gpus, task)
-		if on.since = timeOf(task.GetStartedAt()); on.since.IsZero() {
+		if on.since = task.Started; on.since.IsZero() {
 			on.since = attempt.Claim.Time
 		}
 	}
@@ -63,7 +61,7 @@ func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sand
 				var err error
 				on.since = time.Now()
 				on.sandbox, err = l.create(ctx, attempt, on.gpu)
-				if isCode(err, codes.ResourceExhausted, codes.AlreadyExists) {
+				if errors.Is(err, api.ErrExhausted) || errors.Is(err, api.ErrExists) {
 					if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" now: "+err.Error()); err != nil {
 						return machine{}, err
 					}
@@ -94,18 +92,10 @@ func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sand
 	}
 }
 
-// timeOf is a time of Modal's; zero for none.
-func timeOf(seconds float64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(seconds*1e9)).UTC()
-}
-
 // listed are the Sandboxes of the run, also those that have ended, as far as Modal says anything of them.
-func (l *life) listed(ctx context.Context) (sandboxes []*pb.SandboxInfo) {
-	err := l.persist(ctx, "list the Sandboxes", func() (err error) {
-		sandboxes, err = l.backend.client.list(ctx, l.backend.environment, l.backend.app, l.run.ID)
+func (l *life) listed(ctx context.Context) (sandboxes []api.SandboxInfo) {
+	err := l.retry(ctx, "list the Sandboxes", func() (err error) {
+		sandboxes, err = l.backend.client.TaggedSandboxes(ctx, l.backend.environment, l.backend.app, map[string]string{runTag: l.run.ID})
 		return err
 	})
 	if err != nil {
@@ -114,35 +104,31 @@ func (l *life) listed(ctx context.Context) (sandboxes []*pb.SandboxInfo) {
 	return sandboxes
 }
 
-// task is what Modal says of the machine of a Sandbox, which may have ended; nil where it says nothing.
-func (l *life) task(ctx context.Context, sandbox string) *pb.TaskInfo {
+// task is what Modal says of the machine of a Sandbox, which may have ended; the zero value where it says nothing.
+func (l *life) task(ctx context.Context, sandbox string) api.Task {
 	for _, info := range l.listed(ctx) {
-		if info.GetId() == sandbox {
-			return info.GetTaskInfo()
+		if info.ID == sandbox {
+			return info.Task
 		}
 	}
-	return nil
+	return api.Task{}
 }
 
 // unrecorded is the Sandbox that an attempt lived in whose supervisor was killed before it could record that; nil for none.
-func (l *life) unrecorded(ctx context.Context, attempt run.Attempt) *pb.SandboxInfo {
+func (l *life) unrecorded(ctx context.Context, attempt run.Attempt) *api.SandboxInfo {
 	for _, info := range l.listed(ctx) {
-		ours := slices.ContainsFunc(info.GetTags(), func(tag *pb.SandboxTag) bool {
-			return tag.GetTagName() == attemptTag && tag.GetTagValue() == fmt.Sprint(attempt.Number)
-		})
-		if ours && info.GetTaskInfo().GetStartedAt() > 0 {
-			return info
+		if info.Tags[attemptTag] == fmt.Sprint(attempt.Number) && !info.Task.Started.IsZero() {
+			return &info
 		}
 	}
 	return nil
 }
 
 // indexOf is the place in a list of the GPU that a Sandbox was made with; the first, where Modal does not say.
-func indexOf(gpus []string, task *pb.TaskInfo) int {
+func indexOf(gpus []string, task api.Task) int {
 	return max(0, slices.IndexFunc(gpus, func(gpu string) bool {
 		want, err := gpuConfig(gpu)
-		have := task.GetGpuConfig()
-		return err == nil && want.GetGpuType() == have.GetGpuType() && want.GetCount() == have.GetCount()
+		return err == nil && want == task.GPU
 	}))
 }
 
@@ -155,29 +141,33 @@ func orCPU(gpu string) string {
 
 // createOnce makes the Sandbox of an attempt of what was found. One of its name that lives already is it, if the answer to
 // an earlier call may have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for
-// an attempt that is judged already: nobody would see to what it does, so it is ended. codes.ResourceExhausted,
-// codes.AlreadyExists: none can be made now.
+// an attempt that is judged already: nobody would see to what it does, so it is ended. api.ErrExhausted,
+// api.ErrExists: none can be made now.
 func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
 	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-orderly(l.run)) // so that Modal's own never comes before it has saved
-	d := definition{
-		name: workerName(l.run.ID), image: l.image, gpu: gpu, cpu: modal.CPU, memory: modal.MemoryMiB, capped: modal.MaxCost > 0,
-		limit:   (limit + orderly(l.run)).Round(time.Second),
-		secrets: l.secrets,
-		volumes: append([]volumeMount{{id: modal.VolumeID, path: MountPath}}, l.mounts...),
-		command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", limit.String()),
+	config, err := gpuConfig(gpu)
+	if err != nil {
+		return "", err
+	}
+	d := api.Sandbox{
+		Name: workerName(l.run.ID), Image: l.image, GPU: config, CPU: modal.CPU, MemoryMiB: modal.MemoryMiB, Capped: modal.MaxCost > 0,
+		Limit:   (limit + orderly(l.run)).Round(time.Second),
+		Secrets: l.secrets,
+		Mounts:  append([]api.Mount{{VolumeID: modal.VolumeID, Path: MountPath}}, l.mounts...),
+		Command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", limit.String()),
 	}
 	lost := false // an answer may have been
-	err = l.persist(ctx, "make a Sandbox", func() error {
+	err = l.retry(ctx, "make a Sandbox", func() error {
 		for again := 0; ; again++ {
 			var tried int
-			id, tried, err = l.backend.client.create(ctx, l.backend.app, d)
+			id, tried, err = l.backend.client.CreateSandbox(ctx, l.backend.app, d)
 			lost = lost || tried > 0
-			if isCode(err, codes.InvalidArgument) {
-				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), failureOf(err).text).
+			if errors.Is(err, api.ErrInvalid) {
+				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), api.RefusalOf(err).Text).
 					Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
 			}
-			if !isCode(err, codes.AlreadyExists) || again == nameTries {
+			if !errors.Is(err, api.ErrExists) || again == nameTries {
 				return err
 			}
 			id, err = l.backend.worker(ctx, l.run.ID)
@@ -194,7 +184,7 @@ func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) 
 	})
 	if err == nil {
 		// For people who look at Modal's own lists, and for listed, which can do without.
-		_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, attemptTag: fmt.Sprint(attempt.Number)})
+		_ = l.backend.client.TagSandbox(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, attemptTag: fmt.Sprint(attempt.Number)})
 	}
 	return id, err
 }
@@ -204,7 +194,7 @@ const nameTries = 3
 
 // find returns the Sandbox of the run's worker that lives; "" for none.
 func (l *life) find(ctx context.Context) (id string, err error) {
-	err = l.persist(ctx, "find a Sandbox", func() error {
+	err = l.retry(ctx, "find a Sandbox", func() error {
 		id, err = l.backend.worker(ctx, l.run.ID)
 		return err
 	})
@@ -217,11 +207,11 @@ func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *
 	said := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		looked, began := time.Now(), false
-		err := l.persist(ctx, "look for a machine", func() (err error) {
-			began, err = l.backend.client.started(ctx, on.sandbox)
+		err := l.retry(ctx, "look for a machine", func() (err error) {
+			began, err = l.backend.client.SandboxStarted(ctx, on.sandbox)
 			return err
 		})
-		if isCode(err, codes.NotFound) {
+		if errors.Is(err, api.ErrNotFound) {
 			return true, nil // it is over, which the watch finds out
 		}
 		if began || err != nil {
@@ -249,7 +239,7 @@ func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *
 
 // terminate ends a Sandbox, and waits until it has: its name must be free.
 func (l *life) terminate(ctx context.Context, sandbox string) error {
-	err := l.persist(ctx, "terminate a Sandbox", func() error { return l.backend.client.terminate(ctx, sandbox) })
+	err := l.retry(ctx, "terminate a Sandbox", func() error { return l.backend.client.TerminateSandbox(ctx, sandbox) })
 	if err != nil {
 		return err
 	}
@@ -259,7 +249,7 @@ func (l *life) terminate(ctx context.Context, sandbox string) error {
 
 func (l *life) waiting(ctx context.Context, attempt run.Attempt, reason string) error {
 	l.say("attempt %d waits: %s", attempt.Number, reason)
-	return l.persist(ctx, "say what is waited for", func() error { return l.run.WriteWaiting(attempt.Number, reason) })
+	return l.retry(ctx, "say what is waited for", func() error { return l.run.WriteWaiting(attempt.Number, reason) })
 }
 
 // MountPath is where the outputs are in a Sandbox, and DataPath the directory of the volumes with data.

@@ -11,11 +11,9 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -31,14 +29,14 @@ const (
 // Put is that of backend.Volume. Blocks that any volume has do not travel; nor do those that a killed Put has
 // transferred, since what proves that is kept in the cache directory until the files are made.
 func (v *Volume) Put(ctx context.Context, files []backend.Source, options backend.PutOptions) error {
-	if v.version == 1 {
+	if v.remote.Version == 1 {
 		return exit.Errorf(exit.Usage, "volume %s has version 1, which mtt does not write", v.name).
 			Hint("Put files with Modal's own command line, or make a volume of version 2: modal volume create NAME --version 2")
 	}
 	if err := backend.Distinct(files); err != nil {
 		return err
 	}
-	kept := openJournal(v.id)
+	kept := openJournal(v.remote.ID)
 	defer kept.close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(batches)
@@ -116,10 +114,10 @@ func (b *batch) put(ctx context.Context) error {
 			err = errors.New("it is missing after it was transferred")
 		}
 		// What is missing is asked for anew, with new addresses, until that brings nothing for a while.
-		if fruitless++; fruitless == tries {
+		if fruitless++; fruitless == api.Tries {
 			return blockError(b.files[0].Path, err)
 		}
-		if err := pause(ctx, fruitless-1); err != nil {
+		if err := api.Pause(ctx, fruitless-1); err != nil {
 			return err
 		}
 	}
@@ -156,23 +154,16 @@ func (b *batch) hash(ctx context.Context) (err error) {
 }
 
 // make asks for the files to be made. That succeeds if nothing is missing.
-func (b *batch) make(ctx context.Context) (missing []*pb.VolumePutFiles2Response_MissingBlock, err error) {
-	files := make([]*pb.VolumePutFiles2Request_File, len(b.files))
+func (b *batch) make(ctx context.Context) (missing []api.MissingBlock, err error) {
+	files := make([]api.NewFile, len(b.files))
 	for i, f := range b.files {
-		blocks := make([]*pb.VolumePutFiles2Request_Block, len(f.blocks))
+		files[i] = api.NewFile{Path: f.path, Size: f.Size, Mode: f.Mode, Blocks: make([]api.Block, len(f.blocks))}
 		for j := range f.blocks {
-			blocks[j] = pb.VolumePutFiles2Request_Block_builder{ContentsSha256: f.blocks[j].sum[:], PutResponse: f.blocks[j].proof}.Build()
+			files[i].Blocks[j] = api.Block{SHA256: f.blocks[j].sum, Proof: f.blocks[j].proof}
 		}
-		mode := uint32(f.Mode.Perm())
-		files[i] = pb.VolumePutFiles2Request_File_builder{Path: "/" + f.path, Size: uint64(f.Size), Mode: &mode, Blocks: blocks}.Build()
 	}
-	request := pb.VolumePutFiles2Request_builder{VolumeId: b.volume.id, Files: files, DisallowOverwriteExistingFiles: b.options.Exclusive}.Build()
-	_, err = b.volume.client.do(ctx, "VolumePutFiles2", func(ctx context.Context, raw pb.ModalClientClient) error {
-		answer, err := raw.VolumePutFiles2(ctx, request)
-		missing = answer.GetMissingBlocks()
-		return err
-	})
-	if failed, ok := errors.AsType[*failure](err); ok && failed.code == codes.AlreadyExists && b.options.Exclusive {
+	missing, err = b.volume.client.PutFiles(ctx, b.volume.remote, files, b.options.Exclusive)
+	if errors.Is(err, api.ErrExists) && b.options.Exclusive {
 		return nil, b.there(ctx)
 	}
 	if err != nil {
@@ -209,14 +200,14 @@ func (b *batch) there(ctx context.Context) error {
 }
 
 // transfer moves the blocks that are missing. One that cannot be moved does not keep the others from it.
-func (b *batch) transfer(ctx context.Context, missing []*pb.VolumePutFiles2Response_MissingBlock) error {
+func (b *batch) transfer(ctx context.Context, missing []api.MissingBlock) error {
 	places := make(map[[sha256.Size]byte][]*block, len(missing)) // a block that is in several places travels once
 	var mu sync.Mutex
 	var failed error
 	var group errgroup.Group
 	group.SetLimit(connections)
 	for _, m := range missing {
-		i, j := m.GetFileIndex(), m.GetBlockIndex()
+		i, j := m.File, m.Block
 		if i >= uint64(len(b.files)) || j >= uint64(len(b.files[i].blocks)) {
 			return fmt.Errorf("block %d of file %d is said to be missing, and is none of ours", j, i)
 		}
@@ -227,7 +218,7 @@ func (b *batch) transfer(ctx context.Context, missing []*pb.VolumePutFiles2Respo
 			continue
 		}
 		group.Go(func() error {
-			proof, err := b.move(ctx, b.files[i], int(j), m.GetPutUrl())
+			proof, err := b.move(ctx, b.files[i], int(j), m.URL)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -252,11 +243,11 @@ func (b *batch) transfer(ctx context.Context, missing []*pb.VolumePutFiles2Respo
 // move transfers one block.
 func (b *batch) move(ctx context.Context, f *file, i int, address string) (proof []byte, err error) {
 	body := &body{content: f.content, at: int64(i) * blockSize, length: f.blocks[i].length, check: f.blocks[i].check}
-	if err := b.volume.client.budget.Acquire(ctx, body.length); err != nil {
+	if err := b.volume.blocks.budget.Acquire(ctx, body.length); err != nil {
 		return nil, err
 	}
-	defer b.volume.client.budget.Release(body.length)
-	proof, err = b.volume.client.putBlock(ctx, address, body)
+	defer b.volume.blocks.budget.Release(body.length)
+	proof, err = b.volume.blocks.put(ctx, address, body)
 	if body.changed.Load() { // whatever came of it
 		err = backend.PathError("put", f.Path, backend.ErrChanged)
 	}

@@ -7,9 +7,8 @@ import (
 	"io"
 	"sync/atomic"
 
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -82,7 +81,7 @@ func (r *reading) window(ctx context.Context, from, to int64, out io.Writer) err
 		return err
 	}
 	queue := make(chan *piece, len(addresses))
-	budget := r.volume.client.budget
+	budget := r.volume.blocks.budget
 	go func() {
 		defer close(queue)
 		for _, address := range addresses {
@@ -126,32 +125,26 @@ func (r *reading) window(ctx context.Context, from, to int64, out io.Writer) err
 // addresses asks for those of the pieces of a range: one for each block that it touches.
 func (r *reading) addresses(ctx context.Context, from, to int64) ([]string, error) {
 	r.asked.Add(1)
-	var answer *pb.VolumeGetFile2Response
-	_, err := r.volume.client.do(ctx, "VolumeGetFile2", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
-		answer, err = raw.VolumeGetFile2(ctx, pb.VolumeGetFile2Request_builder{
-			VolumeId: r.volume.id, Path: "/" + r.path, Start: uint64(from), Len: uint64(to - from),
-		}.Build())
-		return err
-	})
+	answer, err := r.volume.client.FileRange(ctx, r.volume.remote, r.path, from, to-from)
 	if err != nil {
 		return nil, pathError("read", r.path, err)
 	}
-	if int64(answer.GetSize()) < r.size {
+	if answer.Size < r.size {
 		return nil, backend.PathError("read", r.path, backend.ErrChanged)
 	}
 	blocks := (to+blockSize-1)/blockSize - from/blockSize
-	if int64(answer.GetStart()) != from || int64(answer.GetLen()) != to-from || int64(len(answer.GetGetUrls())) != blocks {
+	if answer.Start != from || answer.Length != to-from || int64(len(answer.URLs)) != blocks {
 		return nil, exit.Errorf(exit.Unavailable, "Modal answers VolumeGetFile2 for %s in another way than this version of mtt knows: %d bytes from %d on in %d blocks, asked for %d from %d on",
-			r.path, answer.GetLen(), answer.GetStart(), len(answer.GetGetUrls()), to-from, from).
+			r.path, answer.Length, answer.Start, len(answer.URLs), to-from, from).
 			Hint("Use a newer version of mtt.")
 	}
-	return answer.GetGetUrls(), nil
+	return answer.URLs, nil
 }
 
 // fetch fetches a piece.
 func (r *reading) fetch(ctx context.Context, p *piece) error {
-	return r.insist(ctx, tries, p.address, p.at, int64(len(p.content)), func(address string) error {
-		return r.volume.client.getBlock(ctx, address, p.content)
+	return r.insist(ctx, api.Tries, p.address, p.at, int64(len(p.content)), func(address string) error {
+		return r.volume.blocks.get(ctx, address, p.content)
 	})
 }
 
@@ -168,7 +161,7 @@ func (r *reading) insist(ctx context.Context, most int, address string, at, leng
 		if tried+1 == most {
 			return blockError(r.path, err)
 		}
-		if err := pause(ctx, tried); err != nil {
+		if err := api.Pause(ctx, tried); err != nil {
 			return err
 		}
 		addresses, err := r.addresses(ctx, at, at+length)

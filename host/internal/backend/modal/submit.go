@@ -11,11 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -36,7 +34,7 @@ func (b *Backend) Missing(ctx context.Context, uploads []Upload) (missing []Uplo
 	for _, upload := range uploads {
 		entry, err := b.volume.Stat(ctx, "bin/"+upload.SHA256)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, b.final(err)
+			return nil, decidable(err)
 		}
 		if err != nil || upload.Size > 0 && entry.Size != upload.Size {
 			missing = append(missing, upload)
@@ -66,13 +64,13 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 // it. exit.NotFound: it has not.
 func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secret) error {
 	for _, volume := range spec.Options.Mounts {
-		if _, err := b.client.volume(ctx, volume); err != nil {
-			return dataError(volume, "--mount VOLUME:NAME", b.final(err))
+		if _, err := b.client.FindVolume(ctx, volume); err != nil {
+			return dataError(volume, "--mount VOLUME:NAME", decidable(err))
 		}
 	}
 	for _, secret := range slices.Concat(spec.Options.Modal.Secrets, others) {
-		if _, err := b.client.secret(ctx, b.environment, secret); err != nil {
-			return b.final(err)
+		if _, err := findSecret(ctx, b.client, b.environment, secret); err != nil {
+			return decidable(err)
 		}
 	}
 	return nil
@@ -80,14 +78,14 @@ func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secre
 
 // Check is that of Backend, where the volume that the run is to be on is not there yet.
 func Check(ctx context.Context, environment string, spec *run.Spec, others ...run.Secret) error {
-	client, err := Connect(ctx, environment)
+	client, err := api.Connect(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	b := &Backend{ctx: ctx, client: client}
-	if _, b.environment, err = client.findApp(ctx, appOf(spec.Options.Modal.Volume), false); err != nil {
-		return b.explain(err)
+	if _, b.environment, err = client.FindApp(ctx, appOf(spec.Options.Modal.Volume), false); err != nil {
+		return api.Explain(err)
 	}
 	return b.Check(ctx, spec, others...)
 }
@@ -99,7 +97,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	// Before the claim, so that little can come between it and the Sandbox.
 	d, err := b.supervisor(ctx, r, n)
 	if err != nil {
-		return b.explain(err)
+		return api.Explain(err)
 	}
 	stop, err := r.StopRequest()
 	if err != nil {
@@ -115,9 +113,9 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	}
 	b.forget()
 	err = b.startSupervisor(ctx, r, n, d)
-	if failureOf(err) != nil { // so that nobody waits for it
+	if api.RefusalOf(err) != nil { // so that nobody waits for it
 		end := run.SupervisorEnd{Code: exit.Unavailable, Cause: "it could not be started: " + err.Error()}
-		return errors.Join(b.explain(err), r.WriteSupervisorEnd(n, end))
+		return errors.Join(api.Explain(err), r.WriteSupervisorEnd(n, end))
 	}
 	return err
 }
@@ -136,26 +134,26 @@ func (b *Backend) forget() {
 
 // supervisor is the Sandbox of supervisor n. It has no GPU, no region and no cloud of its own choice, so that Modal does
 // not preempt it. Its environment is ours, by its name: in a Sandbox there is neither a profile nor a variable to say so.
-func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition, error) {
+func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (api.Sandbox, error) {
 	modal := r.Spec.Options.Modal
 	var image, secret string
 	group, inGroup := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		image, err = b.client.image(inGroup, b.app, modal.Image, nil)
+		image, err = makeImage(inGroup, b.client, b.app, modal.Image, nil)
 		return err
 	})
 	group.Go(func() (err error) {
-		secret, err = b.client.ownSecret(inGroup, b.environment)
+		secret, err = ownSecret(inGroup, b.client, b.environment)
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return definition{}, err
+		return api.Sandbox{}, err
 	}
-	return definition{
-		name: supervisorName(r.ID, n), image: image, secrets: []string{secret}, cpu: supervisorCores, memory: supervisorMemory, capped: true,
-		limit:   min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
-		volumes: []volumeMount{{id: modal.VolumeID, path: MountPath, readOnly: true}},
-		command: bootstrap(modal.HostSHA256, superviseCommand, r.ID, "--number", fmt.Sprint(n),
+	return api.Sandbox{
+		Name: supervisorName(r.ID, n), Image: image, Secrets: []string{secret}, CPU: supervisorCores, MemoryMiB: supervisorMemory, Capped: true,
+		Limit:  min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
+		Mounts: []api.Mount{{VolumeID: modal.VolumeID, Path: MountPath, ReadOnly: true}},
+		Command: bootstrap(modal.HostSHA256, superviseCommand, r.ID, "--number", fmt.Sprint(n),
 			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", b.environment),
 	}, nil
 }
@@ -164,10 +162,10 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (definition
 const superviseCommand = "supervise-modal"
 
 // startSupervisor makes the Sandbox of supervisor n, which is claimed, and records it.
-func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d definition) error {
-	id, _, err := b.client.create(ctx, b.app, d)
-	if isCode(err, codes.AlreadyExists) { // the answer to an earlier try was lost: the claim makes it ours
-		id, err = b.client.named(ctx, b.environment, appOf(r.Spec.Options.Modal.Volume), d.name)
+func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d api.Sandbox) error {
+	id, _, err := b.client.CreateSandbox(ctx, b.app, d)
+	if errors.Is(err, api.ErrExists) { // the answer to an earlier try was lost: the claim makes it ours
+		id, err = b.client.SandboxNamed(ctx, b.environment, appOf(r.Spec.Options.Modal.Volume), d.Name)
 	}
 	if err != nil || id == "" { // "": it has ended already, and has recorded that by itself
 		return err
@@ -184,32 +182,24 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d defi
 const secretName = "mtt-supervisor"
 
 // ownSecret makes the Secret of the supervisors from the credentials that this client has.
-func (c *Client) ownSecret(ctx context.Context, environment string) (id string, err error) {
-	on := c.connection()
-	env := map[string]string{"MODAL_TOKEN_ID": on.tokenID, "MODAL_TOKEN_SECRET": on.tokenSecret}
+func ownSecret(ctx context.Context, client *api.Client, environment string) (id string, err error) {
+	tokenID, tokenSecret := client.Credentials()
+	env := map[string]string{"MODAL_TOKEN_ID": tokenID, "MODAL_TOKEN_SECRET": tokenSecret}
 	for _, name := range []string{"MODAL_SERVER_URL"} {
 		if value := os.Getenv(name); value != "" {
 			env[name] = value
 		}
 	}
-	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
-		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
-			DeploymentName: secretName, EnvironmentName: environment, EnvDict: env,
-			ObjectCreationType: pb.ObjectCreationType_OBJECT_CREATION_TYPE_CREATE_OVERWRITE_IF_EXISTS,
-		}.Build())
-		id = answer.GetSecretId()
-		return err
-	})
-	return id, err
+	return client.SetSecret(ctx, environment, secretName, env)
 }
 
 // tokenKeys are the names of Modal's own credentials, which no Sandbox has but a supervisor's.
 var tokenKeys = []string{"MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"}
 
-// secret returns the id of a Secret that has the keys, and none of Modal's credentials: a Sandbox gets all keys of it.
-func (c *Client) secret(ctx context.Context, environment string, secret run.Secret) (id string, err error) {
-	id, err = c.secretWith(ctx, environment, secret.Name, secret.Keys)
-	if isCode(err, codes.NotFound) {
+// findSecret returns the id of a Secret that has the keys, and none of Modal's credentials: a Sandbox gets all keys of it.
+func findSecret(ctx context.Context, client *api.Client, environment string, secret run.Secret) (id string, err error) {
+	id, err = client.FindSecret(ctx, environment, secret.Name, secret.Keys)
+	if errors.Is(err, api.ErrNotFound) {
 		return "", exit.Errorf(exit.NotFound, "no Secret %s with the key %s on Modal: %w", secret.Name, strings.Join(secret.Keys, ", "), err).
 			Hint("See which there are: modal secret list")
 	}
@@ -217,25 +207,13 @@ func (c *Client) secret(ctx context.Context, environment string, secret run.Secr
 		return "", err
 	}
 	for _, key := range tokenKeys { // no call tells the keys, but each can be asked for
-		switch _, err := c.secretWith(ctx, environment, secret.Name, []string{key}); {
+		switch _, err := client.FindSecret(ctx, environment, secret.Name, []string{key}); {
 		case err == nil:
 			return "", exit.Errorf(exit.Usage, "the Secret %s has the key %s, and Modal's credentials go to no Sandbox with a plugin", secret.Name, key).
 				Hint("Name one that has what the plugin needs alone: modal secret create NAME KEY=VALUE")
-		case failureOf(err) == nil:
+		case api.RefusalOf(err) == nil:
 			return "", err
 		}
 	}
 	return id, nil
-}
-
-// secretWith returns the id of a Secret, and codes.NotFound if it lacks one of the keys.
-func (c *Client) secretWith(ctx context.Context, environment, name string, keys []string) (id string, err error) {
-	_, err = c.do(ctx, "SecretGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
-		answer, err := raw.SecretGetOrCreate(ctx, pb.SecretGetOrCreateRequest_builder{
-			DeploymentName: name, EnvironmentName: environment, RequiredKeys: keys,
-		}.Build())
-		id = answer.GetSecretId()
-		return err
-	})
-	return id, err
 }

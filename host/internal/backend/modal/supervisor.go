@@ -9,8 +9,7 @@ import (
 	"path"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/supervise"
@@ -55,7 +54,7 @@ func Supervise(ctx context.Context, s Supervision) error {
 			end.Next = known.Next
 		}
 	}
-	if recordErr := l.persist(ctx, "record its end", func() error { return l.run.WriteSupervisorEnd(s.Number, end) }); recordErr != nil {
+	if recordErr := l.retry(ctx, "record its end", func() error { return l.run.WriteSupervisorEnd(s.Number, end) }); recordErr != nil {
 		s.Say("its end is not recorded: %v", recordErr)
 	}
 	return err
@@ -64,24 +63,24 @@ func Supervise(ctx context.Context, s Supervision) error {
 func (s Supervision) open(ctx context.Context) (*life, error) {
 	b := &Backend{ctx: ctx}
 	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
-	var client *Client
-	err := l.persist(ctx, "connect to Modal", func() (err error) {
-		client, err = Connect(ctx, s.Environment)
+	var client *api.Client
+	err := l.retry(ctx, "connect to Modal", func() (err error) {
+		client, err = api.Connect(ctx, s.Environment)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	b.client, b.volume = client, &Volume{client: client, name: s.Volume, id: s.VolumeID, version: 2}
-	err = l.persist(ctx, "find its app", func() error {
-		b.app, b.environment, err = client.findApp(ctx, appOf(s.Volume), true)
+	b.client, b.volume = client, newVolume(client, s.Volume, api.Volume{ID: s.VolumeID, Version: 2})
+	err = l.retry(ctx, "find its app", func() error {
+		b.app, b.environment, err = client.FindApp(ctx, appOf(s.Volume), true)
 		return err
 	})
 	if err == nil {
 		b.mirror, err = openMirror(b.volume)
 	}
 	if err == nil {
-		err = l.persist(ctx, "read the run", func() error {
+		err = l.retry(ctx, "read the run", func() error {
 			if err := b.Refresh(ctx, s.Run); err != nil {
 				return err
 			}
@@ -124,7 +123,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	}
 	if claim.Spec != nil && !ended.Succeeded() { // a person has asked for this; a worker that nobody supervised may have been faster
 		l.run.Adopt(claim.Spec)
-		if err := l.persist(ctx, "ready the run", func() error { return l.run.Reopen(claim.Stop) }); err != nil {
+		if err := l.retry(ctx, "ready the run", func() error { return l.run.Reopen(claim.Stop) }); err != nil {
 			return err
 		}
 	}
@@ -145,13 +144,13 @@ func (l *life) introduce(ctx context.Context) {
 	if id == "" {
 		return
 	}
-	err := l.persist(ctx, "record its Sandbox", func() error {
+	err := l.retry(ctx, "record its Sandbox", func() error {
 		return l.run.WriteSupervisorSandbox(l.number, run.Sandbox{SandboxID: id, AppID: l.backend.app, Time: time.Now().UTC()})
 	})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		l.say("%v", err)
 	}
-	_ = l.backend.client.tag(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
+	_ = l.backend.client.TagSandbox(ctx, l.backend.environment, id, map[string]string{runTag: l.run.ID, "mtt_supervisor": fmt.Sprint(l.number)})
 }
 
 // leaving is how long an earlier supervisor has to leave by itself, which one that hands over is about to.
@@ -165,13 +164,13 @@ func (l *life) depose(ctx context.Context, supervisors []run.Supervisor) error {
 			continue
 		}
 		var id string
-		err := l.persist(ctx, "look for an earlier supervisor", func() (err error) {
-			id, err = l.backend.client.named(ctx, l.backend.environment, appOf(l.backend.volume.name), supervisorName(l.run.ID, other.Number))
+		err := l.retry(ctx, "look for an earlier supervisor", func() (err error) {
+			id, err = l.backend.client.SandboxNamed(ctx, l.backend.environment, appOf(l.backend.volume.name), supervisorName(l.run.ID, other.Number))
 			if id == "" || err != nil {
 				return err
 			}
-			left, err := l.backend.client.wait(ctx, id, leaving)
-			if left != nil || isCode(err, codes.NotFound) {
+			left, err := l.backend.client.WaitSandbox(ctx, id, leaving)
+			if left != nil || errors.Is(err, api.ErrNotFound) {
 				id = ""
 				return nil
 			}
@@ -191,21 +190,21 @@ func (l *life) depose(ctx context.Context, supervisors []run.Supervisor) error {
 // prepare finds what every attempt's Sandbox is made of.
 func (l *life) prepare(ctx context.Context) error {
 	modal := l.run.Spec.Options.Modal
-	return l.persist(ctx, "find the image and the secrets", func() (err error) {
-		l.image, err = l.backend.client.image(ctx, l.backend.app, modal.Image, modal.Layers)
+	return l.retry(ctx, "find the image and the secrets", func() (err error) {
+		l.image, err = makeImage(ctx, l.backend.client, l.backend.app, modal.Image, modal.Layers)
 		if err != nil {
 			return err
 		}
 		l.secrets, l.mounts = nil, nil
 		for name, of := range l.run.Spec.Options.Mounts {
-			volume, err := l.backend.client.volume(ctx, of)
+			volume, err := findVolume(ctx, l.backend.client, of)
 			if err != nil {
 				return dataError(of, "mtt-host resume "+l.run.ID+" --mount VOLUME:NAME", err)
 			}
-			l.mounts = append(l.mounts, volumeMount{id: volume.id, path: path.Join(DataPath, name), readOnly: true})
+			l.mounts = append(l.mounts, api.Mount{VolumeID: volume.remote.ID, Path: path.Join(DataPath, name), ReadOnly: true})
 		}
 		for _, secret := range modal.Secrets {
-			id, err := l.backend.client.secret(ctx, l.backend.environment, secret)
+			id, err := findSecret(ctx, l.backend.client, l.backend.environment, secret)
 			if err != nil {
 				return err
 			}
@@ -227,8 +226,8 @@ func dataError(volume, instead string, err error) error {
 // succeed starts a successor.
 func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error {
 	next := s.Number + 1
-	var d definition
-	err := l.persist(ctx, "find the image of a successor", func() (err error) {
+	var d api.Sandbox
+	err := l.retry(ctx, "find the image of a successor", func() (err error) {
 		d, err = l.backend.supervisor(ctx, l.run, next)
 		return err
 	})
@@ -237,21 +236,21 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 	}
 	// One claim, however often it is tried: another of its own would look to it like somebody else's.
 	claim := run.SupervisorClaim{Fruitless: fruitless, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
-	err = l.persist(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
+	err = l.retry(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errSuperseded, err)
 	}
 	if err == nil {
-		err = l.persist(ctx, "start a successor", func() error {
+		err = l.retry(ctx, "start a successor", func() error {
 			err := l.backend.startSupervisor(ctx, l.run, next, d)
-			if isCode(err, codes.ResourceExhausted) { // for now: there is half an hour left to try in
+			if errors.Is(err, api.ErrExhausted) { // for now: there is half an hour left to try in
 				err = exit.Errorf(exit.Unavailable, "Modal has no machine for it: %w", err)
 			}
 			return err
 		})
 	}
 	if err == nil {
-		err = l.persist(ctx, "record the successor", func() error {
+		err = l.retry(ctx, "record the successor", func() error {
 			err := l.run.WriteSupervisorEnd(s.Number, run.SupervisorEnd{Cause: "its time was up", Successor: next})
 			if errors.Is(err, fs.ErrExist) { // the answer to an earlier try was lost
 				return nil

@@ -12,11 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
-
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -55,15 +52,15 @@ func (x *examiner) try(ctx context.Context) {
 func (t *tryout) make(ctx context.Context) bool {
 	var err error
 	if t.app == "" {
-		t.app, t.environment, err = t.client.findApp(ctx, appOf(t.Volume), true)
+		t.app, t.environment, err = t.client.FindApp(ctx, appOf(t.Volume), true)
 	}
 	if err == nil && t.volume == nil {
-		if err = t.client.makeVolume(ctx, t.environment, t.Volume); err == nil {
-			t.volume, err = t.client.volume(ctx, t.Volume)
+		if err = t.client.MakeVolume(ctx, t.environment, t.Volume); err == nil {
+			t.volume, err = findVolume(ctx, t.client, t.Volume)
 		}
 	}
-	if err == nil && t.volume.version != 2 {
-		err = exit.Errorf(exit.Unavailable, "a volume was asked for with version 2, and is one of version %d", t.volume.version)
+	if err == nil && t.volume.remote.Version != 2 {
+		err = exit.Errorf(exit.Unavailable, "a volume was asked for with version 2, and is one of version %d", t.volume.remote.Version)
 	}
 	if err != nil {
 		t.problem("try: app and volume", err)
@@ -216,20 +213,20 @@ func (t *tryout) sandbox(ctx context.Context) {
 	}
 	t.say("starting a Sandbox without a GPU")
 	began := time.Now()
-	image, err := t.client.image(ctx, t.app, run.DefaultModal().Image, nil)
+	image, err := makeImage(ctx, t.client, t.app, run.DefaultModal().Image, nil)
 	if err != nil {
 		t.failed("image", err)
 		return
 	}
 	t.ok("try: image", "%s, in %s", run.DefaultModal().Image, time.Since(began).Round(time.Millisecond))
-	d := definition{
-		name: t.name, image: image, limit: tryoutLimit, volumes: []volumeMount{{id: t.volume.id, path: MountPath}},
-		command: append([]string{"sh", "-c", probeScript, "doctor", MountPath, t.name}, bootstrap(t.host.SHA256, "version")...),
+	d := api.Sandbox{
+		Name: t.name, Image: image, Limit: tryoutLimit, Mounts: []api.Mount{{VolumeID: t.volume.remote.ID, Path: MountPath}},
+		Command: append([]string{"sh", "-c", probeScript, "doctor", MountPath, t.name}, bootstrap(t.host.SHA256, "version")...),
 	}
 	began = time.Now()
-	id, _, err := t.client.create(ctx, t.app, d)
-	if isCode(err, codes.AlreadyExists) { // the answer to the first try was lost
-		id, err = t.client.named(ctx, t.environment, appOf(t.Volume), d.name)
+	id, _, err := t.client.CreateSandbox(ctx, t.app, d)
+	if errors.Is(err, api.ErrExists) { // the answer to the first try was lost
+		id, err = t.client.SandboxNamed(ctx, t.environment, appOf(t.Volume), d.Name)
 	}
 	if err != nil {
 		t.failed("sandbox", err)
@@ -265,24 +262,24 @@ func (t *tryout) say(text string) {
 }
 
 // clash asks for another Sandbox of the same name: names are what keeps two attempts from living at once.
-func (t *tryout) clash(ctx context.Context, d definition, id string) bool {
+func (t *tryout) clash(ctx context.Context, d api.Sandbox, id string) bool {
 	const name = "names"
-	other, _, err := t.client.create(ctx, t.app, d)
+	other, _, err := t.client.CreateSandbox(ctx, t.app, d)
 	if err == nil && other != id {
 		t.end(ctx, other)
 	}
-	if !isCode(err, codes.AlreadyExists) {
+	if !errors.Is(err, api.ErrExists) {
 		return t.differs(name, fmt.Sprintf("a second Sandbox of one name is not refused as existing (%s, %v)", other, err), "two attempts of a run could live at once.")
 	}
-	found, err := t.client.named(ctx, t.environment, appOf(t.Volume), d.name)
+	found, err := t.client.SandboxNamed(ctx, t.environment, appOf(t.Volume), d.Name)
 	if err != nil || found != id {
 		return t.differs(name, fmt.Sprintf("the Sandbox %s is found by its name as %q (%v)", id, found, err), "a lost answer could not be made good.")
 	}
-	live, err := t.client.alive(ctx, t.environment, t.app)
+	live, err := t.client.Sandboxes(ctx, t.environment, t.app)
 	if err != nil {
 		return t.failed(name, err)
 	}
-	if !slices.ContainsFunc(live, func(info *pb.SandboxInfo) bool { return info.GetName() == d.name }) {
+	if !slices.ContainsFunc(live, func(info api.SandboxInfo) bool { return info.Name == d.Name }) {
 		return t.differs(name, "a Sandbox that lives is not in the list of those that do", "a run that lives would look as if it did not.")
 	}
 	t.ok("try: "+name, "a second Sandbox of one name is refused, and the first is found by it")
@@ -316,7 +313,7 @@ func (t *tryout) live(ctx context.Context, id string, began time.Time, said *lin
 		n    uint32
 		line string
 	}{{1, "one\n"}, {1, "one\n"}, {2, "two\n"}} {
-		if err := t.client.write(ctx, id, piece.n, piece.line); err != nil {
+		if err := t.client.WriteStdin(ctx, id, piece.n, piece.line); err != nil {
 			return t.failed("stdin", err)
 		}
 	}
@@ -349,17 +346,17 @@ func (t *tryout) synced(ctx context.Context, id, status string) bool {
 		if time.Since(began) > tryoutStep {
 			return t.differs(name, fmt.Sprintf("what was written and synced is not on the volume %s later", tryoutStep), means)
 		}
-		if err := pause(ctx, tried); err != nil {
+		if err := api.Pause(ctx, tried); err != nil {
 			return t.failed(name, err)
 		}
 		late = true
 	}
-	result, err := t.client.wait(ctx, id, 0)
+	result, err := t.client.WaitSandbox(ctx, id, 0)
 	if err != nil {
 		return t.failed(name, err)
 	}
 	if result != nil {
-		return t.differs(name, "the Sandbox has ended before it was told to: "+result.GetStatus().String(), means)
+		return t.differs(name, "the Sandbox has ended before it was told to: "+result.Status.String(), means)
 	}
 	if late {
 		t.add(doctor.Warning, "try: "+name, "what was synced was not on the volume at once, but "+time.Since(began).Round(10*time.Millisecond).String()+" later",
@@ -373,15 +370,15 @@ func (t *tryout) synced(ctx context.Context, id, status string) bool {
 // ended looks at what Modal says of a Sandbox whose program has failed.
 func (t *tryout) ended(ctx context.Context, id string) bool {
 	const name = "exit status"
-	result, err := t.client.wait(ctx, id, slice)
+	result, err := t.client.WaitSandbox(ctx, id, slice)
 	if err != nil {
 		return t.failed(name, err)
 	}
 	switch {
 	case result == nil:
 		return t.differs(name, fmt.Sprintf("the Sandbox is said to live still, %s after its program has ended", slice), "the end of an attempt would not be seen.")
-	case result.GetStatus() != pb.GenericResult_GENERIC_STATUS_FAILURE || result.GetExitcode() != int32(exit.TrainFailed):
-		return t.differs(name, fmt.Sprintf("a program that exits with %d is %s with exit code %d", exit.TrainFailed, result.GetStatus(), result.GetExitcode()),
+	case result.Status != api.Failure || result.ExitCode != int(exit.TrainFailed):
+		return t.differs(name, fmt.Sprintf("a program that exits with %d is %s with exit code %d", exit.TrainFailed, result.Status, result.ExitCode),
 			"the failure of an experiment would be taken for that of a machine.")
 	}
 	t.ok("try: "+name, "a program that exits with %d is FAILURE with that exit code", exit.TrainFailed)
@@ -393,13 +390,13 @@ func (t *tryout) silent(ctx context.Context, name, id string, said *lines) bool 
 	if ctx.Err() != nil {
 		return t.failed(name, context.Cause(ctx))
 	}
-	result, err := t.client.wait(ctx, id, 0)
+	result, err := t.client.WaitSandbox(ctx, id, 0)
 	if err != nil {
 		return t.failed(name, err)
 	}
 	state := "lives"
 	if result != nil {
-		state = fmt.Sprintf("has ended: %s, exit code %d %s", result.GetStatus(), result.GetExitcode(), result.GetException())
+		state = fmt.Sprintf("has ended: %s, exit code %d %s", result.Status, result.ExitCode, result.Exception)
 	}
 	return t.differs(name, fmt.Sprintf("what the Sandbox prints has not come; it %s. It printed: %q", state, said.text()), "a Sandbox does not start, or its output is not to be had.")
 }
@@ -407,7 +404,7 @@ func (t *tryout) silent(ctx context.Context, name, id string, said *lines) bool 
 func (t *tryout) end(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
-	if err := t.client.terminate(ctx, id); err != nil {
+	if err := t.client.TerminateSandbox(ctx, id); err != nil {
 		t.add(doctor.Warning, "try: tidied up", "Sandbox "+id+" may live still: "+err.Error(), "It ends by itself within "+tryoutLimit.String()+".")
 	}
 }
@@ -426,7 +423,7 @@ func (t *tryout) listen(ctx context.Context, id string) *lines {
 	l := &lines{cancel: cancel, come: make(chan string)}
 	go func() {
 		defer close(l.come)
-		t.client.follow(ctx, id, byLine(func(line string) {
+		t.client.FollowSandbox(ctx, id, byLine(func(line string) {
 			l.mu.Lock()
 			l.all = append(l.all, line)
 			l.mu.Unlock()

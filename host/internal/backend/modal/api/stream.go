@@ -1,4 +1,4 @@
-package modal
+package api
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 )
 
 // collect hands on what the messages of a stream bring, until its end.
-func collect[T any](next func() ([]T, error), each func(T) error) error {
+func collect[T any](next func() ([]T, error), each func(T)) error {
 	for {
 		items, err := next()
 		if errors.Is(err, io.EOF) {
@@ -16,9 +16,7 @@ func collect[T any](next func() ([]T, error), each func(T) error) error {
 			return err
 		}
 		for _, item := range items {
-			if err := each(item); err != nil {
-				return err
-			}
+			each(item)
 		}
 	}
 }

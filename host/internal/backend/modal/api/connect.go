@@ -1,20 +1,13 @@
-// Package modal is mtt on Modal. It is the only package that speaks Modal's protocol, which Modal does not call public:
-// what it needs beyond their SDK for Go is called here as the SDK's generated code has it, and converted here.
-package modal
+package api
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -24,27 +17,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// Client is a connection to Modal, with the credentials that Modal's own tools have: MODAL_TOKEN_ID and
-// MODAL_TOKEN_SECRET, or a profile of ~/.modal.toml or MODAL_CONFIG_PATH. It may be used from several goroutines.
-type Client struct {
-	environment string // "" for the profile's
-	blocks      *http.Client
-	budget      *semaphore.Weighted // bytes of blocks in motion
-	noDigests   atomic.Bool         // the store of blocks does not tell digests by themselves
-
-	mu      sync.Mutex
-	current *connection
-}
-
-// connection is one of modal-go's clients. Since modal-go does not renew an auth token that is refused, a Client that
-// meets that takes another one.
-type connection struct {
-	sdk *modal.Client
-	raw pb.ModalClientClient
-	// tokenID and tokenSecret are what modal-go has found, for a supervisor to have too.
-	tokenID, tokenSecret string
-}
-
 const (
 	// callTime is how long one try of a call may take. Modal's answers take milliseconds, and a call about many files seconds.
 	callTime = time.Minute
@@ -52,50 +24,10 @@ const (
 	connectTime = 10 * time.Second
 )
 
-// Connect connects to Modal, in the environment of that name, or the one that MODAL_ENVIRONMENT or the profile names. exit.Credentials: there are none, or they are refused; exit.Unavailable: Modal cannot be reached.
-func Connect(ctx context.Context, environment string) (*Client, error) {
-	first, err := connect(ctx, environment)
-	if err != nil {
-		return nil, err
-	}
-	return &Client{environment: environment, blocks: newBlocks(), budget: semaphore.NewWeighted(inMotion), current: first}, nil
-}
-
-// Close ends the connection.
-func (c *Client) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current.sdk.Close()
-	c.blocks.CloseIdleConnections()
-	return nil
-}
-
-func (c *Client) connection() *connection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.current
-}
-
-// renew replaces a connection whose auth token was refused, unless another goroutine has already.
-func (c *Client) renew(ctx context.Context, refused *connection) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != refused {
-		return nil
-	}
-	fresh, err := connect(ctx, c.environment)
-	if err != nil {
-		return err
-	}
-	refused.sdk.Close()
-	c.current = fresh
-	return nil
-}
-
 func connect(ctx context.Context, environment string) (*connection, error) {
 	// modal-go renews its token in a goroutine of its own, so the interceptor may run at any time.
 	var own atomic.Pointer[grpc.ClientConn] // the one that modal-go sends its headers with
-	var last atomic.Pointer[failure]
+	var last atomic.Pointer[Refusal]
 	var sent atomic.Pointer[metadata.MD]
 	intercept := func(called context.Context, method string, request, answer any, over *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 		own.Store(over)
@@ -104,7 +36,7 @@ func connect(ctx context.Context, environment string) (*connection, error) {
 		}
 		err := invokeOnce(ctx, called, method, request, answer, over, invoke, options...)
 		if err != nil {
-			last.Store(&failure{codeOf(err), textOf(err)})
+			last.Store(refusalOf(err))
 		}
 		return err
 	}
@@ -152,8 +84,8 @@ func invokeOnce(connecting, called context.Context, method string, request, answ
 			found.environment = app.GetEnvironmentName()
 		}
 	}
-	if s, ok := status.FromError(err); err != nil && ok {
-		return &failure{s.Code(), s.Message()}
+	if _, ok := status.FromError(err); err != nil && ok {
+		return refusalOf(err)
 	}
 	return err
 }
@@ -199,31 +131,4 @@ func redact(called context.Context, err error) error {
 		}
 	}
 	return status.Error(s.Code(), text)
-}
-
-// failure is what a call has failed with. It has no GRPCStatus method, by which modal-go would know that it may try again.
-type failure struct {
-	code codes.Code
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-
-// codeOf is the gRPC code of an error of modal-go's. What has none failed on the way to a call, for want of a token.
-func codeOf(err error) codes.Code {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f.code
-	}
-	if s, ok := status.FromError(err); ok { // also one that is wrapped
-		return s.Code()
-	}
-	return codes.Unauthenticated
-}
-
-// textOf is what an error of modal-go's says, without the words of gRPC.
-func textOf(err error) string {
-	if s, ok := status.FromError(err); ok {
-		return s.Message()
-	}
-	return err.Error()
 }

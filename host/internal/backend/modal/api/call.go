@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+)
+
+// Tries is how often something is tried that may pass. With the pauses between, that is a quarter of a minute.
+const Tries = 9
+
+// do makes a call until it succeeds, or fails with what does not pass. A *Refusal is for the caller to decide on; all
+// other errors are final and have an exit code. tried is how many tries failed before the one that decided: if any
+// did, it may have been carried out.
+func (c *Client) do(ctx context.Context, name string, call func(context.Context, pb.ModalClientClient) error) (tried int, err error) {
+	renewed := false
+	for ; ; tried++ {
+		on := c.connection()
+		err := call(ctx, on.raw)
+		if err == nil {
+			return tried, nil
+		}
+		if ctx.Err() != nil {
+			return tried, context.Cause(ctx)
+		}
+		refused := refusalOf(err)
+		switch refused.code {
+		case codes.Unauthenticated:
+			if renewed {
+				return tried, final(name, refused)
+			}
+			if err := c.renew(ctx, on); err != nil {
+				return tried, err
+			}
+			renewed = true
+			continue
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Canceled, codes.Aborted:
+			if tried+1 < Tries {
+				if err := Pause(ctx, tried); err != nil {
+					return tried, err
+				}
+				continue
+			}
+		}
+		return tried, final(name, refused)
+	}
+}
+
+// Pause waits before the next try: longer each time, up to five seconds, and never as long as others that failed at the
+// same moment.
+func Pause(ctx context.Context, tried int) error {
+	wait := min(5*time.Second, 100*time.Millisecond<<min(tried, 10))
+	wait = wait/2 + rand.N(wait/2)
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// patient is the longest pause between two tries of what Modal does not let through now.
+const patient = 30 * time.Second
+
+// Retry does something until Modal lets it through, and tells say what it waits for. What no patience helps against is
+// returned: a *Refusal as it is.
+func Retry(ctx context.Context, what string, say func(format string, args ...any), do func() error) error {
+	for wait := time.Second; ; wait = min(2*wait, patient) {
+		err := do()
+		if !Passes(err) {
+			return err
+		}
+		say("cannot %s, and tries again in %s: %v", what, wait, err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
