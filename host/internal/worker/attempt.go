@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/files"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/scratch"
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
@@ -27,6 +25,7 @@ type attempt struct {
 	temporary   string
 	links       string // for the device's libraries
 	events      *tensorboard.Writer
+	files       *files.Keeper
 	metrics     *metricService
 	checkpoints *checkpointService
 	life        *life
@@ -85,31 +84,24 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 
 // fillOutput brings what earlier attempts wrote into the output directory.
 func (a *attempt) fillOutput(ctx context.Context) error {
-	err := os.Mkdir(a.run.Files(), 0o755)
-	switch {
-	case err == nil: // it was made with the run
+	var err error
+	if a.files, err = files.Fill(ctx, a.run.Files(), a.output); err != nil {
+		err = fmt.Errorf("cannot fill the output directory: %w", err)
+		if _, kept := errors.AsType[*files.KeptError](err); kept {
+			return outputs(err)
+		}
+		return temporary(err)
+	}
+	if a.files.Gone() {
 		a.log.Say(eventlog.Warning, "what the experiment had written to its output directory is gone: there was no %s", a.run.Files())
-		err = syncDir(filepath.Dir(a.run.Files()))
-	case errors.Is(err, fs.ErrExist):
-		err = refuseLinks(a.run.Files())
-	}
-	if err == nil {
-		err = removePartial(a.run.Files())
-	}
-	if err != nil {
-		return outputs(fmt.Errorf("cannot fill the output directory: %w", err))
-	}
-	unreadable, err := copyNew(ctx, a.run.Files(), a.output)
-	if err := errors.Join(append(unreadable, err)...); err != nil {
-		return temporary(fmt.Errorf("cannot fill the output directory: %w", err))
 	}
 	return nil
 }
 
 // keepFiles copies the output directory to the volume.
 func (a *attempt) keepFiles(ctx context.Context) error {
-	unreadable, err := copyNew(ctx, a.output, a.run.Files())
-	for _, passed := range unreadable {
+	passed, err := a.files.Keep(ctx)
+	for _, passed := range passed {
 		if said := passed.Error(); !a.warned[said] {
 			a.warned[said] = true
 			a.log.Say(eventlog.Warning, "an output file is not kept: %v", passed)
