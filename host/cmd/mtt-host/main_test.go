@@ -32,6 +32,7 @@ var programs = map[string]program{
 	"faulty":    {"../../../plugins/faulty", "CGO_ENABLED=0"},
 	"train":     {"../../../plugins/train", "CGO_ENABLED=0"},
 	"train-xla": {"../../../plugins/train", "CGO_ENABLED=1"},
+	"samples":   {"../../../plugins/trials/samples", "CGO_ENABLED=0"},
 }
 
 type program struct{ dir, env string }
