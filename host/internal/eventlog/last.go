@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 )
 
-// Last returns the newest event of a log that is of interest, the rotated piece included; false if there is none.
+// Last returns the newest event of the log whose head is at path that is of interest; false if there is none.
 func Last(path string, interesting func(Event) bool) (Event, bool) {
-	for _, piece := range []string{path, path + rotatedSuffix} {
-		if event, ok := last(piece, interesting); ok {
+	segments, _ := segmentsOf(path)
+	for _, segment := range slices.Backward(segments) {
+		if event, ok := last(segment.path, interesting); ok {
 			return event, true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -72,12 +73,15 @@ func (f *follower) openStream() error {
 
 func (f *follower) add(events []eventlog.Event) {
 	for _, event := range events {
-		if !f.begun { // a log of which the beginning was rotated away begins later
+		if !f.begun { // what a Sandbox printed long ago is not kept
 			f.begun = true
-			f.last = max(event.Seq, 1) - 1
+			f.last = max(event.First(), 1) - 1
 		}
 		if event.Seq > f.last {
-			f.ahead[event.Seq] = event
+			event = event.Behind(f.last)
+			if f.ahead[event.First()].Kind != eventlog.Gone {
+				f.ahead[event.First()] = event
+			}
 		}
 		f.whole = f.whole || event.Kind == eventlog.Ended
 	}
@@ -92,7 +96,10 @@ func (f *follower) next(over bool) (events []eventlog.Event) {
 			break
 		}
 		events = append(events, event)
-		delete(f.ahead, event.Seq)
+		delete(f.ahead, event.First())
+		if event.Kind == eventlog.Gone {
+			maps.DeleteFunc(f.ahead, func(first uint64, _ eventlog.Event) bool { return first <= event.Seq })
+		}
 		f.last = event.Seq
 	}
 	if over {

@@ -2,6 +2,7 @@ package modal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/partial"
+	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/transfer"
@@ -83,7 +85,7 @@ func (m *mirror) all(ctx context.Context) (map[string][]backend.Entry, error) {
 	group.SetLimit(runsAtOnce)
 	for id, entries := range runs {
 		log := unfinished(entries)
-		wanted := func(name string) bool { return isRecord(name) || name == log }
+		wanted := func(name string) bool { return isRecord(name) || slices.Contains(log, name) }
 		if !m.has(id, entries, wanted) {
 			group.Go(func() error { return m.records(ctx, id, wanted) })
 		}
@@ -149,14 +151,28 @@ func (m *mirror) fetch(ctx context.Context, id string, wanted func(name string) 
 	if err != nil {
 		return nil, err
 	}
-	var files []backend.Entry
+	var files, segments []backend.Entry
 	for _, entry := range runs[id] {
-		if entry.Type == backend.File && wanted(entry.Path) {
+		switch {
+		case entry.Type != backend.File || !wanted(entry.Path):
+		case isLog(entry.Path):
+			segments = append(segments, entry)
+		default:
 			files = append(files, entry)
 		}
 	}
 	t := &transfer.Transfer{Volume: m.volume}
-	return runs[id], t.Entries(ctx, "", files, m.dir)
+	if err := t.Entries(ctx, "", files, m.dir); err != nil {
+		return runs[id], err
+	}
+	// One after the other: where a segment is, those before it are whole.
+	slices.SortFunc(segments, func(a, b backend.Entry) int { return cmp.Compare(segmentOf(a.Path), segmentOf(b.Path)) })
+	for _, segment := range segments {
+		if err := t.Entries(ctx, "", []backend.Entry{segment}, m.dir); err != nil {
+			return runs[id], err
+		}
+	}
+	return runs[id], nil
 }
 
 // list returns what the volume has of a run, or of all for "", and of all those that are only here: nothing.
@@ -267,7 +283,14 @@ func isRecord(name string) bool { return path.Ext(name) == ".json" }
 
 // isLog says whether a path is one of an attempt's log.
 func isLog(name string) bool {
-	return path.Base(path.Dir(name)) == "log" && strings.Contains(path.Base(name), ".jsonl")
+	_, _, ok := eventlog.Parse(path.Base(name))
+	return ok && path.Base(path.Dir(name)) == "log"
+}
+
+// segmentOf is the number of the segment of a log that has this path.
+func segmentOf(name string) int {
+	_, number, _ := eventlog.Parse(path.Base(name))
+	return number
 }
 
 // isEvents says whether a path is that of an event file.
@@ -276,8 +299,9 @@ func isEvents(name string) bool { return strings.Contains(path.Base(name), ".tfe
 // idOf is the run that a path belongs to.
 func idOf(name string) string { return strings.Split(name, "/")[1] } // runs/<id>/…
 
-// unfinished returns the log of a run's newest attempt, if that has not ended: how far it is is only in its log.
-func unfinished(entries []backend.Entry) string {
+// unfinished returns the two newest segments of the log of a run's newest attempt, if that has not ended: how far it is is only
+// in its log, and a segment that was just begun may not say so yet.
+func unfinished(entries []backend.Entry) []string {
 	newest, ended := 0, map[int]bool{}
 	for _, entry := range entries {
 		parts := strings.Split(entry.Path, "/") // runs/<id>/attempts/<n>/claim.json
@@ -294,9 +318,16 @@ func unfinished(entries []backend.Entry) string {
 		}
 	}
 	if newest == 0 || ended[newest] {
-		return ""
+		return nil
 	}
-	return path.Join("runs", idOf(entries[0].Path), "log", strconv.Itoa(newest)+".jsonl")
+	var segments []string
+	for _, entry := range entries {
+		if log, _, ok := eventlog.Parse(path.Base(entry.Path)); ok && log == strconv.Itoa(newest) && isLog(entry.Path) {
+			segments = append(segments, entry.Path)
+		}
+	}
+	slices.SortFunc(segments, func(a, b string) int { return cmp.Compare(segmentOf(a), segmentOf(b)) })
+	return segments[max(0, len(segments)-2):]
 }
 
 // walk visits what is here of a run, and says what of it is listed, of an unfinished file whether the whole one is. each may

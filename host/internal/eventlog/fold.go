@@ -1,0 +1,221 @@
+package eventlog
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"time"
+)
+
+// temporarySuffix ends the name of a digest that is being written.
+const temporarySuffix = ".tmp"
+
+// entry is a line of a segment, as far as folding looks at it.
+type entry struct {
+	line []byte
+	Kind Kind      `json:"kind"`
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"`
+	Gone *Missing  `json:"gone"`
+	kept bool
+}
+
+// fold replaces two segments, of which older comes before newer, by a digest of both in the newer's place. Killed in mid-fold, it
+// leaves a temporary file, or the older segment beside the digest, which has its events too: readers pass over what
+// they have read, and Open removes both.
+func (w *Writer) fold(older, newer segment) error {
+	entries, err := entriesOf(older.path)
+	if err != nil {
+		return err
+	}
+	more, err := entriesOf(newer.path)
+	if err != nil {
+		return err
+	}
+	entries = append(entries, more...)
+	w.sizes.choose(entries)
+	temporary := newer.path + temporarySuffix
+	if err := w.writeDigest(temporary, entries); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	if err := os.Rename(temporary, newer.path); err != nil {
+		return err
+	}
+	return os.Remove(older.path)
+}
+
+func entriesOf(path string) (entries []entry, err error) {
+	content, err := os.ReadFile(path)
+	for line := range bytes.Lines(content) {
+		var e entry
+		if json.Unmarshal(line, &e) == nil && e.Seq > 0 {
+			e.line = line
+			entries = append(entries, e)
+		}
+	}
+	return entries, err
+}
+
+// choose marks what a digest keeps.
+func (s sizing) choose(entries []entry) {
+	of := map[Kind][]*entry{}
+	for i := range entries {
+		e := &entries[i]
+		switch e.Kind {
+		case Gone:
+		case Printed, Stepped, Saved:
+			of[e.Kind] = append(of[e.Kind], e)
+		default:
+			of[""] = append(of[""], e)
+		}
+	}
+	keepNewest(of[Printed], s.lines)
+	keepNewest(of[""], s.others)
+	thinOut(of[Stepped], missingSteps(entries), s.steps)
+	thinOut(of[Saved], nil, s.saves)
+}
+
+// cost is what an entry takes in a digest at most: itself, and a Gone event before it.
+func (e *entry) cost() int { return len(e.line) + 250 }
+
+func keepNewest(entries []*entry, budget int) {
+	for _, e := range slices.Backward(entries) {
+		if budget -= e.cost(); budget < 0 {
+			return
+		}
+		e.kept = true
+	}
+}
+
+// missingSteps is how many reports of steps are gone already before each.
+func missingSteps(entries []entry) map[*entry]uint64 {
+	missing := map[*entry]uint64{}
+	var n uint64
+	for i := range entries {
+		switch e := &entries[i]; {
+		case e.Kind == Gone && e.Gone != nil:
+			n += e.Gone.Steps
+		case e.Kind == Stepped:
+			missing[e], n = n, 0
+		}
+	}
+	return missing
+}
+
+// thinOut keeps the newest entry, and before it at most one in so many that all fit the budget. Those that were thinned out before stay
+// as far as they fit: between them are missing ones, which count.
+func thinOut(entries []*entry, missing map[*entry]uint64, budget int) {
+	for stride := uint64(1); stride < math.MaxUint32; stride *= 2 {
+		size, apart := 0, stride // of the entry from the one that was kept last
+		for _, e := range slices.Backward(entries) {
+			if e.kept = apart >= stride; e.kept {
+				size, apart = size+e.cost(), 0
+			}
+			apart += 1 + missing[e]
+		}
+		if size <= budget {
+			return
+		}
+	}
+}
+
+// writeDigest writes the entries that are kept, and where some are not, their number.
+func (w *Writer) writeDigest(path string, entries []entry) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	to := bufio.NewWriter(file)
+	if len(entries) > 0 {
+		d := digest{attempt: w.attempt, to: to, last: entries[0].first() - 1}
+		for _, e := range entries {
+			err = errors.Join(err, d.add(e))
+		}
+		err = errors.Join(err, d.mark())
+	}
+	return errors.Join(err, to.Flush(), file.Close())
+}
+
+// first is the number of the first event that an entry stands for.
+func (e *entry) first() uint64 {
+	if e.Gone != nil {
+		return e.Gone.First
+	}
+	return e.Seq
+}
+
+// digest writes entries in order.
+type digest struct {
+	attempt int
+	to      *bufio.Writer
+	last    uint64    // number of the last event that was written, or counted as missing
+	time    time.Time // of it
+	missing *Missing
+}
+
+func (d *digest) add(e entry) error {
+	if e.Seq <= d.last {
+		return nil // what a killed process had folded already
+	}
+	if unmarked := e.first() - 1; unmarked > d.last {
+		d.miss(&Missing{Other: unmarked - d.last})
+	}
+	switch {
+	case e.kept:
+		if err := d.mark(); err != nil {
+			return err
+		}
+		if _, err := d.to.Write(e.line); err != nil {
+			return err
+		}
+	case e.Gone != nil:
+		d.miss(e.Gone)
+	default:
+		gone := new(Missing)
+		gone.count(e.Kind)
+		d.miss(gone)
+	}
+	d.last, d.time = e.Seq, e.Time
+	return nil
+}
+
+func (d *digest) miss(more *Missing) {
+	if d.missing == nil {
+		d.missing = &Missing{First: d.last + 1}
+	}
+	d.missing.add(more)
+}
+
+// mark writes how much is missing up to the last event.
+func (d *digest) mark() error {
+	if d.missing == nil {
+		return nil
+	}
+	line, err := encode(d.missing.event(d.attempt, d.last, d.time))
+	if err != nil {
+		return fmt.Errorf("cannot count what is gone of the log: %w", err)
+	}
+	d.missing = nil
+	_, err = d.to.Write(line)
+	return err
+}
+
+// firstOf is the number of the first event that a segment stands for; 0 if it has none.
+func firstOf(path string) uint64 {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	line, _ := bufio.NewReader(file).ReadBytes('\n')
+	var e entry
+	if json.Unmarshal(line, &e) != nil {
+		return 0
+	}
+	return e.first()
+}
