@@ -2,6 +2,7 @@
 
 MODULES   := proto host sdk sdk/gomlx plugins bench
 PLUGINS   := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PYTHON    ?= python3
 TOOLS     := $(CURDIR)/.tools
 VENV      := .venv
@@ -29,9 +30,12 @@ run: build
 test: build $(VENV)/installed $(SITE)/installed lint
 	@for module in $(MODULES); do (cd $$module && go test -timeout 20m ./...) || exit 1; done
 
-## lint: vet, staticcheck, buf, import edges, stale generated code
+## lint: vet for every platform that is supported, staticcheck, buf, import edges, stale generated code
 lint: $(TOOLS)/installed
 	@for module in $(MODULES); do (cd $$module && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
+	@for platform in $(PLATFORMS); do for module in $(MODULES); do \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go vet -C $$module ./... || exit 1; \
+	done; done
 	tools/edges.sh
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf breaking --against proto/baseline.binpb

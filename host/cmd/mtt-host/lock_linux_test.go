@@ -96,16 +96,6 @@ func TestRunIsJudgedWhenItsLockIsHeld(t *testing.T) {
 	}
 }
 
-// read returns a file of the outputs.
-func (b *bench) read(parts ...string) string {
-	b.Helper()
-	raw, err := os.ReadFile(b.path(parts...))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return string(raw)
-}
-
 func TestSignalEndsTheWaitForALock(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

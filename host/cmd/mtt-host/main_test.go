@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -38,12 +39,23 @@ var programs = map[string]program{
 type program struct{ dir, env string }
 
 func TestMain(m *testing.M) {
+	answerSignals()
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// answerSignals has the programs that tests start answer every signal, whatever started the tests: nohup ignores SIGHUP,
+// and a shell SIGINT and SIGQUIT of a job in the background. What is ignored is inherited, and what is caught is not.
+func answerSignals() {
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 func buildAndRun(m *testing.M) (code int, err error) {
@@ -340,6 +352,16 @@ func decode[T any](b *bench, text string) (value T) {
 
 func (b *bench) path(parts ...string) string {
 	return filepath.Join(append([]string{b.outputs}, parts...)...)
+}
+
+// read returns a file of the outputs.
+func (b *bench) read(parts ...string) string {
+	b.Helper()
+	raw, err := os.ReadFile(b.path(parts...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return string(raw)
 }
 
 // log returns the events of an attempt.
