@@ -56,7 +56,9 @@ func (r *Run) Seed() int64 { return int64(r.request.GetSeed()) }
 func (r *Run) Device() string { return r.request.GetDevice() }
 
 // OutputDir is the absolute path of a directory for the experiment's own files. The host keeps its files at each save
-// and at the end, and a later attempt finds them there again; they are not rolled back on a resume.
+// and at the end, and a later attempt finds them there again; they are not rolled back on a resume. What the experiment
+// removes is removed. Relative links to what is below it are kept; other links, pipes and the like, and files whose names
+// are not UTF-8, are not, which the host warns of.
 func (r *Run) OutputDir() string { return r.request.GetOutputDir() }
 
 // Data returns the absolute path of the directory that a person gave the run under this name, with --mount DIR:NAME. It

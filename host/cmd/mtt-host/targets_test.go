@@ -136,6 +136,30 @@ func TestCommandsOnModalWriteToWhatWasMeant(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.expect(0, []string{"empty", "a directory without a file"}, "volume", "put", "vol", source, "put")
+
+	// A name that is not UTF-8 is refused before anything is sent, and costs nothing else where a plugin has left it.
+	odd := filepath.Join(source, "d", "caf\xe9")
+	m.writeAs(odd, "odd", 0o644)
+	m.writeAs(filepath.Join(source, "d", "fine"), "fine", 0o644)
+	m.expect(2, []string{`caf\xe9`, "not UTF-8"}, "volume", "put", "vol", source, "other")
+	if listed := m.expect(0, nil, "volume", "ls", "vol", "-r").stdout; strings.Contains(listed, "other") {
+		t.Errorf("something was sent: %s", listed)
+	}
+	m.expect(2, []string{`caf\xe9`, "not UTF-8"}, "volume", "put", "vol", odd)
+	for _, command := range [][]string{{"ls", "vol", "caf\xe9"}, {"get", "vol", "d/caf\xe9"}, {"rm", "vol", "d/caf\xe9"}, {"put", "vol", filepath.Join(source, "d", "fine"), "caf\xe9"}} {
+		m.expect(2, []string{"not UTF-8"}, append([]string{"volume"}, command...)...)
+	}
+	m.expect(0, nil, "run", pluginPath("samples"), "--name", "r", "-S", "volume=/mtt/outputs")
+	home := m.dir("home")
+	if listed := m.expect(0, nil, "volume", "ls", "outputs", "-r", "files/r").stdout; !strings.Contains(listed, "caf") || !strings.Contains(listed, "samples/000030.txt") {
+		t.Errorf("ls -r has %s", listed)
+	}
+	m.expect(0, []string{"left out", "not UTF-8"}, "volume", "get", "outputs", "files/r", home)
+	m.has(filepath.Join(home, "r", "samples", "000030.txt"), "sample 30")
+	m.expect(0, nil, "volume", "rm", "outputs", "files/r", "-r")
+	if listed := m.expect(0, nil, "volume", "ls", "outputs", "-r", "files").stdout; strings.Contains(listed, "samples") {
+		t.Errorf("rm -r has left %s", listed)
+	}
 }
 
 // getAsks is about a volume without files.

@@ -107,8 +107,8 @@ was killed is gone on with by the same command.`,
 
 // transfer copies, shows progress on a terminal, and prints what was moved.
 func (o *volumeOptions) transfer(command *cobra.Command, volume backend.Volume, do func(*transfer.Transfer) error) error {
-	t := &transfer.Transfer{Volume: volume, Skip: func(path string, of backend.Type) {
-		fmt.Fprintf(command.ErrOrStderr(), "warning: left out %q, %s\n", path, leftOut(of))
+	t := &transfer.Transfer{Volume: volume, Skip: func(path, reason string) {
+		fmt.Fprintf(command.ErrOrStderr(), "warning: left out %q, %s\n", path, reason)
 	}}
 	done := showProgress(newView(command.ErrOrStderr()), t)
 	err := do(t)
@@ -123,14 +123,6 @@ func (o *volumeOptions) transfer(command *cobra.Command, volume backend.Volume, 
 	}
 	fmt.Fprintf(command.ErrOrStderr(), "%s, %s; %d unchanged\n", filesText(info.Files), backend.SizeText(info.Bytes), info.Unchanged)
 	return nil
-}
-
-// leftOut says why an entry of that type was not copied.
-func leftOut(of backend.Type) string {
-	if of == backend.Directory {
-		return "a directory without a file, which this volume cannot have"
-	}
-	return fmt.Sprintf("which is no regular file (%s)", of)
 }
 
 func filesText(n int64) string {

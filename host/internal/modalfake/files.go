@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -37,7 +38,7 @@ func (s *Server) listFiles(id, path string, recursive bool, limit uint32, send f
 	for batch := range slices.Chunk(list, listBatch) {
 		var entries []*pb.FileEntry
 		for _, e := range batch {
-			entries = append(entries, pb.FileEntry_builder{Path: e.Path, Type: types[e.Type], Mtime: uint64(e.MTime), Size: e.Size}.Build())
+			entries = append(entries, pb.FileEntry_builder{Path: strings.ToValidUTF8(e.Path, "\uFFFD"), Type: types[e.Type], Mtime: uint64(e.MTime), Size: e.Size}.Build())
 		}
 		if err := send(entries); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -150,12 +151,15 @@ func (t *Transfer) into(ctx context.Context, dir backend.Entry, entries []backen
 			group.Go(func() error {
 				err := t.file(ctx, item.Entry, target, item.name)
 				if _, gone := errors.AsType[*goneError](err); gone {
+					if strings.ContainsRune(item.Path, utf8.RuneError) {
+						t.skip(item.Path, unnameable)
+					}
 					return nil // as if it had been removed before it was listed
 				}
 				return err
 			})
 		default:
-			t.skip(item.Path, item.Type)
+			t.skip(item.Path, irregular)
 		}
 	}
 	return group.Wait()

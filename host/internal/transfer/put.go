@@ -97,7 +97,7 @@ func (t *Transfer) walk(local, remote string) (sources []backend.Source, directo
 		}
 		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) && found.Type()&fs.ModeSymlink != 0 || err == nil && !found.IsDir() && !info.Mode().IsRegular() {
-			t.skip(name, backend.Other)
+			t.skip(name, irregular)
 			return nil
 		}
 		if err != nil {
@@ -130,7 +130,7 @@ func (t *Transfer) makeDirectories(ctx context.Context, directories []directory)
 				return err
 			}
 		case d.empty:
-			t.skip(d.local, backend.Directory)
+			t.skip(d.local, fileless)
 		}
 	}
 	return nil

@@ -19,8 +19,8 @@ const tries = 4
 // Transfer is one copying. Its figures may be read while it goes on.
 type Transfer struct {
 	Volume backend.Volume
-	// Skip, if it is not nil, is told of what cannot be copied, such as a symbolic link.
-	Skip func(path string, t backend.Type)
+	// Skip, if it is not nil, is told of what cannot be copied, such as a symbolic link, and why.
+	Skip func(path, reason string)
 
 	files     atomic.Int64
 	bytes     atomic.Int64
@@ -34,8 +34,15 @@ func (t *Transfer) Moved() (files, bytes, unchanged int64) {
 
 func (t *Transfer) moved(bytes int64) { t.bytes.Add(bytes) }
 
-func (t *Transfer) skip(path string, of backend.Type) {
+func (t *Transfer) skip(path, reason string) {
 	if t.Skip != nil {
-		t.Skip(path, of)
+		t.Skip(path, reason)
 	}
 }
+
+// Why something is skipped.
+const (
+	irregular  = "which is no regular file"
+	unnameable = "of which the volume does not tell the name: it is not UTF-8"
+	fileless   = "a directory without a file, which the volume cannot have"
+)

@@ -20,6 +20,8 @@ type Config struct {
 	Pause int64 `json:"pause_ms"`
 	// Odd has it also make what cannot be kept.
 	Odd bool `json:"odd"`
+	// Volume is where it makes a file whose name is not UTF-8, past the host; "" for nowhere.
+	Volume string `json:"volume"`
 }
 
 func main() {
@@ -38,6 +40,11 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 	}
 	if config.Odd {
 		if err := makeOdd(run.OutputDir()); err != nil {
+			return nil, err
+		}
+	}
+	if config.Volume != "" {
+		if err := os.WriteFile(filepath.Join(config.Volume, "files", run.ID(), "caf\xe9"), []byte("x"), 0o644); err != nil {
 			return nil, err
 		}
 	}

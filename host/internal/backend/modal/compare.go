@@ -15,7 +15,7 @@ import (
 
 // Compare is that of backend.Volume: by the digests that blocks come with, which Modal may leave out.
 func (v *Volume) Compare(ctx context.Context, entry backend.Entry, length int64, content io.ReaderAt) (bool, error) {
-	clean, err := backend.Clean(entry.Path)
+	clean, err := cleanPath(entry.Path)
 	if err != nil {
 		return false, err
 	}

@@ -36,6 +36,11 @@ func (v *Volume) Put(ctx context.Context, files []backend.Source, options backen
 	if err := backend.Distinct(files); err != nil {
 		return err
 	}
+	for _, file := range files {
+		if _, err := cleanPath(file.Path); err != nil {
+			return err
+		}
+	}
 	kept := openJournal(v.remote.ID)
 	defer kept.close()
 	group, ctx := errgroup.WithContext(ctx)
@@ -128,7 +133,7 @@ func (b *batch) hash(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, f := range b.files {
-		if f.path, err = backend.Clean(f.Path); err == nil && f.path == "" {
+		if f.path, err = cleanPath(f.Path); err == nil && f.path == "" {
 			err = backend.PathError("put", f.Path, backend.ErrIsDirectory)
 		}
 		if err == nil {

@@ -22,7 +22,7 @@ const writeSize = 512 << 10
 
 // Read is that of backend.Volume.
 func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int64, to io.Writer) error {
-	clean, err := backend.Clean(entry.Path)
+	clean, err := cleanPath(entry.Path)
 	if err != nil {
 		return err
 	}

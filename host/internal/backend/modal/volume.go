@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
@@ -68,9 +70,17 @@ func (v *Volume) Close() error {
 	return v.client.Close()
 }
 
+// cleanPath is backend.Clean for a volume whose names are UTF-8.
+func cleanPath(name string) (string, error) {
+	if !utf8.ValidString(name) {
+		return "", backend.PathError("open", strconv.Quote(name), backend.ErrName)
+	}
+	return backend.Clean(name)
+}
+
 // Stat is that of backend.Volume. There is no call for it: the list of a file is the file.
 func (v *Volume) Stat(ctx context.Context, name string) (backend.Entry, error) {
-	clean, err := backend.Clean(name)
+	clean, err := cleanPath(name)
 	if err != nil {
 		return backend.Entry{}, err
 	}
@@ -88,7 +98,7 @@ func (v *Volume) Stat(ctx context.Context, name string) (backend.Entry, error) {
 
 // List is that of backend.Volume.
 func (v *Volume) List(ctx context.Context, name string, recursive bool) ([]backend.Entry, error) {
-	clean, err := backend.Clean(name)
+	clean, err := cleanPath(name)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +129,7 @@ var entryTypes = map[api.EntryType]backend.Type{
 }
 
 func entryOf(entry api.Entry) (backend.Entry, error) {
-	clean, err := backend.Clean(entry.Path)
+	clean, err := cleanPath(entry.Path)
 	converted := backend.Entry{Path: clean, Type: entryTypes[entry.Type], Modified: entry.Modified}
 	if converted.Type == backend.File {
 		converted.Size = entry.Size
@@ -129,7 +139,7 @@ func entryOf(entry api.Entry) (backend.Entry, error) {
 
 // Remove is that of backend.Volume.
 func (v *Volume) Remove(ctx context.Context, name string, recursive bool) error {
-	clean, err := backend.Clean(name)
+	clean, err := cleanPath(name)
 	if err == nil && clean == "" {
 		err = backend.PathError("remove", name, fs.ErrInvalid)
 	}
