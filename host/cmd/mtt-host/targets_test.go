@@ -3,8 +3,11 @@ package main_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +110,41 @@ var targets = []promise{
 		}
 		b.writeAs(filepath.Join(vol, "source2", "of"), "a file", 0o644)
 		b.expect(2, []string{"source2/of"}, "volume", "put", vol, source, "source2")
+	}},
+	{"an empty value is no value, by a flag or a variable", func(b *bench) {
+		for flag, command := range map[string][]string{
+			"outputs": {"ls"}, "backend": {"ls"}, "volume": {"show", "r"}, "device": {"run", "walk"}, "checkpoint-every": {"run", "walk"},
+			"output": {"ls"}, "image": {"run", "walk"}, "keep": {"run", "walk"}, "timeout": {"resume", "r"}, "memory": {"run", "walk"}, "modal-env": {"ls"},
+		} {
+			b.expect(2, []string{"--" + flag}, append(slices.Clone(command), "--"+flag, "")...)
+			with := *b
+			variable := "MTT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+			with.env = append(slices.Clone(b.env), variable+"=")
+			with.expect(2, []string{variable + " is empty"}, command...)
+		}
+		for _, flag := range []string{"--name", "--config"} {
+			b.expect(2, []string{flag + " is empty"}, "run", pluginPath("walk"), flag, "")
+		}
+		if left := b.files(filepath.Dir(b.tmp)); len(left) > 0 {
+			b.Errorf("something was written: %v", slices.Sorted(maps.Keys(left)))
+		}
+	}},
+	{"outputs that are named and missing are said, and the default ones are empty", func(b *bench) {
+		missing := filepath.Join(b.dir("home"), "typo")
+		for _, command := range [][]string{{"ls"}, {"show", "r"}, {"logs", "r"}, {"wait", "r"}, {"stop", "r"}, {"checkpoints", "ls", "r"}, {"attach", "r"}, {"tb"}, {"resume", "r"}} {
+			b.expect(5, []string{missing}, append(command, "--outputs", missing)...)
+		}
+		b.env = append(b.env, "MTT_OUTPUTS="+missing)
+		b.expect(5, []string{missing, "MTT_OUTPUTS"}, "ls")
+		if _, err := os.Lstat(missing); err == nil {
+			b.Error("a command that reads has made it")
+		}
+		unset := exec.Command("env", "-u", "MTT_OUTPUTS", hostPath, "ls", "-o", "json")
+		r := b.startCommand(unset).wait()
+		b.check(r, 0)
+		if !strings.Contains(r.stdout, `"items": []`) {
+			b.Errorf("ls has printed %s", r.stdout)
+		}
 	}},
 	{"a local file that is missing is called local", func(b *bench) {
 		vol := b.dir("vol")

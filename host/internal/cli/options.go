@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -65,6 +66,10 @@ func (c *common) open(ctx context.Context, create modal.Create) (backend.Backend
 	}
 	if c.backend == onModal {
 		return modal.Open(ctx, modal.Options{Environment: c.modalEnv, Volume: c.volume, Create: create})
+	}
+	if _, err := os.Stat(c.outputs); create == modal.Nothing && c.flags.Changed("outputs") && errors.Is(err, fs.ErrNotExist) {
+		return nil, exit.Errorf(exit.NotFound, "there is no directory %s, as %s says", c.outputs, given(c.flags, "outputs")).
+			Hint("Name the one that holds the runs; without --outputs and MTT_OUTPUTS it is ./outputs.")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -139,15 +144,29 @@ func (c *common) json() bool { return c.format == "json" }
 var notFromEnvironment = map[string]bool{"help": true, "detach": true, "dry-run": true, "force": true, "install": true, "recursive": true, "seed": true, "name": true, "new": true, "set": true, "config": true, "binary": true, "build": true, "build-secret": true, "env-var": true, "mount": true, "plugin": true}
 
 // fromEnvironment sets the flags that the command line does not from MTT_* variables: --outputs from MTT_OUTPUTS,
-// --checkpoint-every from MTT_CHECKPOINT_EVERY.
+// --checkpoint-every from MTT_CHECKPOINT_EVERY. An empty value is refused, whether of a flag or of a variable: it is most
+// often that of another variable, which is not set. Only a list may be empty.
 func fromEnvironment(command *cobra.Command) (err error) {
 	command.Flags().VisitAll(func(flag *pflag.Flag) {
-		if flag.Changed || notFromEnvironment[flag.Name] || err != nil {
+		if err != nil {
+			return
+		}
+		if flag.Changed {
+			if flag.Value.Type() == "string" && flag.Value.String() == "" {
+				err = exit.Errorf(exit.Usage, "--%s is empty: give it a value, or leave it out", flag.Name)
+			}
+			return
+		}
+		if notFromEnvironment[flag.Name] {
 			return
 		}
 		variable := "MTT_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 		value, ok := os.LookupEnv(variable)
-		if !ok || value == "" {
+		if !ok {
+			return
+		}
+		if _, list := flag.Value.(pflag.SliceValue); value == "" && !list {
+			err = exit.Errorf(exit.Usage, "%s is empty: give it a value, or unset it", variable)
 			return
 		}
 		if command.Flags().Set(flag.Name, value) != nil {
