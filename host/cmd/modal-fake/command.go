@@ -61,7 +61,7 @@ func command() *cobra.Command {
 	flags.Uint64Var(&seed, "seed", 1, "of the dice")
 	flags.StringArrayVar(&set, "set", nil, "`name=value` of a setting; `modal-fake settings` lists them")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "log every call")
-	root.AddCommand(settingsCommand(), setCommand(&cfg.State), preemptCommand(&cfg.State), rotateCommand(&cfg.State))
+	root.AddCommand(settingsCommand(), setCommand(&cfg.State), preemptCommand(&cfg.State), rotateCommand(&cfg.State), callsCommand(&cfg.State))
 	return root
 }
 
@@ -144,6 +144,23 @@ func rotateCommand(state *string) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := modalfake.Tell(*state, modalfake.Order{Rotate: args[0]})
 			return err
+		},
+	}
+}
+
+func callsCommand(state *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "calls --state DIR",
+		Short: "Print how often each call has come since the fake was started, and how often it was throttled, as JSON",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			calls, err := modalfake.CallsOf(*state)
+			if err != nil {
+				return err
+			}
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(calls)
 		},
 	}
 }

@@ -6,15 +6,18 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/modalfake/content"
+	"github.com/mtt-project/mtt/host/internal/modalfake/faults"
 	"github.com/mtt-project/mtt/host/internal/modalfake/volume"
 )
 
@@ -32,14 +35,16 @@ func (s *Server) blockURL(method string, sum content.Sum, query url.Values) stri
 }
 
 func blockText(method string, sum content.Sum, query url.Values) string {
-	return strings.Join([]string{method, string(sum), query.Get("start"), query.Get("end"), query.Get("expires")}, " ")
+	return strings.Join([]string{method, string(sum), query.Get("start"), query.Get("end"), query.Get("padded"), query.Get("expires")}, " ")
 }
 
-// getURL is the address of a piece of a block.
-func (s *Server) getURL(p volume.Piece) string {
-	return s.blockURL(http.MethodGet, p.Sum, url.Values{
-		"start": {strconv.FormatUint(p.Start, 10)}, "end": {strconv.FormatUint(p.End, 10)},
-	})
+// getURL is the address of a piece of a block, with the zero bytes at its end if it is to be padded.
+func (s *Server) getURL(p volume.Piece, padded bool) string {
+	query := url.Values{"start": {strconv.FormatUint(p.Start, 10)}, "end": {strconv.FormatUint(p.End, 10)}}
+	if padded {
+		query.Set("padded", "1")
+	}
+	return s.blockURL(http.MethodGet, p.Sum, query)
 }
 
 // blobURL is the address of a whole content, with the zero bytes at its end.
@@ -76,6 +81,9 @@ func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
 	if sleep(r.Context(), s.dice.Now().BlockDelay) != nil {
 		return
 	}
+	if s.refuseRequest(w, map[string]string{http.MethodGet: faults.BlockGet, http.MethodPut: faults.BlockPut}[r.Method]) {
+		return
+	}
 	if refusal := s.refuseBlock(r, sum); refusal != "" {
 		s.log.Info("block refused", "method", r.Method, "sum", sum, "why", refusal)
 		http.Error(w, refusal, http.StatusForbidden)
@@ -88,7 +96,7 @@ func (s *Server) serveBlock(w http.ResponseWriter, r *http.Request) {
 	s.getBlock(w, r, sum)
 }
 
-// getBlock sends what the address means: of a block without the zero bytes at its end, which a client must put back.
+// getBlock sends what the address means.
 func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Sum) {
 	whole, err := s.content.Open(sum)
 	if err != nil {
@@ -98,23 +106,42 @@ func (s *Server) getBlock(w http.ResponseWriter, r *http.Request, sum content.Su
 	defer whole.Close()
 	body := io.ReadSeeker(whole) // which the kernel sends by itself
 	digest, _ := hex.DecodeString(string(sum))
-	if query := r.URL.Query(); query.Has("start") {
-		start, _ := strconv.ParseInt(query.Get("start"), 10, 64)
-		end, _ := strconv.ParseInt(query.Get("end"), 10, 64)
-		if info, err := whole.Stat(); err != nil || start > 0 || end < info.Size() {
-			part, err := io.ReadAll(io.NewSectionReader(whole, start, end-start))
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			part = volume.Trim(part)
-			sum := sha256.Sum256(part)
-			body, digest = bytes.NewReader(part), sum[:]
-		}
+	if part, isWhole, err := pieceOf(whole, r.URL.Query()); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	} else if !isWhole {
+		sum := sha256.Sum256(part)
+		body, digest = bytes.NewReader(part), sum[:]
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":") // RFC 9530
 	http.ServeContent(w, r, "", time.Time{}, body)
+}
+
+// pieceOf reads what an address means of a block, which is stored without the zero bytes at its end; isWhole says that
+// this is what is stored, which is then not read.
+func pieceOf(block *os.File, query url.Values) (piece []byte, isWhole bool, err error) {
+	if !query.Has("start") {
+		return nil, true, nil
+	}
+	start, _ := strconv.ParseInt(query.Get("start"), 10, 64)
+	end, _ := strconv.ParseInt(query.Get("end"), 10, 64)
+	info, err := block.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	padded := query.Has("padded")
+	if start == 0 && (end == info.Size() || end > info.Size() && !padded) {
+		return nil, true, nil
+	}
+	piece = make([]byte, end-start)
+	if _, err := block.ReadAt(piece, start); err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	if !padded {
+		piece = volume.Trim(piece)
+	}
+	return piece, false, nil
 }
 
 // putBlock stores a block and answers what proves it, to be sent with the call that makes the file.

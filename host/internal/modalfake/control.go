@@ -44,8 +44,23 @@ func (s *Server) webHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /block/{sum}", s.serveBlock)
 	mux.HandleFunc("PUT /block/{sum}", s.serveBlock)
-	mux.HandleFunc("POST /control", s.serveControl)
+	mux.HandleFunc("POST /control", s.forOwner(s.serveControl))
+	mux.HandleFunc("GET /calls", s.forOwner(s.serveCalls))
 	return mux
+}
+
+// forOwner refuses who does not know the secret.
+func (s *Server) forOwner(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		known := s.auth.signed("control", r.Header.Get("Authorization"))
+		s.mu.Unlock()
+		if !known {
+			http.Error(w, "the secret is that of control.json in the state directory", http.StatusUnauthorized)
+			return
+		}
+		serve(w, r)
+	}
 }
 
 // Order is what a running fake is asked to do. All of it is done or, with an error, that before it and nothing behind.
@@ -100,13 +115,6 @@ func (s *Server) rotate(what string) error {
 }
 
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	known := s.auth.signed("control", r.Header.Get("Authorization"))
-	s.mu.Unlock()
-	if !known {
-		http.Error(w, "the secret is that of control.json in the state directory", http.StatusUnauthorized)
-		return
-	}
 	var o Order
 	err := json.NewDecoder(r.Body).Decode(&o)
 	if err == nil {
@@ -122,6 +130,15 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 
 // Tell gives an order to the fake that runs on a state, and returns its settings.
 func Tell(state string, o Order) ([]byte, error) {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	return ask(state, http.MethodPost, "/control", body)
+}
+
+// ask makes a request to the fake that runs on a state.
+func ask(state, method, path string, body []byte) ([]byte, error) {
 	raw, err := os.ReadFile(controlPath(state))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no modal-fake runs with --state %s", state)
@@ -133,11 +150,7 @@ func Tell(state string, o Order) ([]byte, error) {
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequest(http.MethodPost, c.URL+"/control", bytes.NewReader(body))
+	request, err := http.NewRequest(method, c.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,11 @@ func (s *Server) createSandbox(r *pb.SandboxCreateRequest) (*sandboxRecord, erro
 		return nil, status.Errorf(codes.FailedPrecondition, "App '%s' is stopped", a.ID)
 	}
 	definition := r.GetDefinition()
+	if definition.GetName() != "" {
+		if err := checkName("Sandbox", definition.GetName()); err != nil {
+			return nil, err
+		}
+	}
 	if definition.GetName() != "" && s.named(a.ID, definition.GetName()) != nil {
 		return nil, exists("Sandbox with name '%s' already exists", definition.GetName())
 	}
@@ -66,8 +71,8 @@ const maxTimeout = 24 * time.Hour
 
 // checkDefinition refuses what could not be started. The caller holds mu.
 func (s *Server) checkDefinition(d *pb.Sandbox) error {
-	if s.images.Get(d.GetImageId()) == nil {
-		return notFound("Image '%s' not found", d.GetImageId())
+	if err := s.mustBeBuilt(d.GetImageId()); err != nil {
+		return err
 	}
 	for _, id := range d.GetSecretIds() {
 		if s.secrets.Get(id) == nil {

@@ -151,7 +151,7 @@ func TestBlocksCanBeSlow(t *testing.T) {
 
 func TestSettingsThatAreNoneAreRefused(t *testing.T) {
 	f := faketest.Start(t)
-	for _, wrong := range []string{"commit=never", "no-such=1", "drop-streams=much", "preempt-status=GONE"} {
+	for _, wrong := range []string{"commit=never", "no-such=1", "drop-streams=much", "preempt-status=GONE", "throttle-limits=SandboxCreate", "throttle-limits=SandboxCreate:5/0"} {
 		if _, err := f.Try(t, "set", wrong); err == nil {
 			t.Errorf("set %s is accepted", wrong)
 		}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/mtt-project/mtt/host/internal/modalfake/newer"
 	"github.com/mtt-project/mtt/host/internal/modalfake/volume"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
@@ -109,10 +110,14 @@ func (s service) VolumeGetFile2(_ context.Context, r *pb.VolumeGetFile2Request) 
 	if err != nil {
 		return nil, err
 	}
+	clientPads, err := newer.ClientPadsBlocks(r)
+	if err != nil {
+		return nil, invalid("%v", err)
+	}
 	start, length := span(entry, r.GetStart(), r.GetLen())
 	var urls []string
 	for _, piece := range entry.Pieces(start, length) {
-		urls = append(urls, s.getURL(piece))
+		urls = append(urls, s.getURL(piece, s.dice.Now().PadBlocks && !clientPads))
 	}
 	return pb.VolumeGetFile2Response_builder{GetUrls: urls, Size: entry.Size, Start: start, Len: length}.Build(), nil
 }

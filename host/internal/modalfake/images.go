@@ -8,8 +8,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake/faults"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
@@ -23,10 +27,19 @@ type image struct {
 	Commands []string  `json:"commands"`
 	Created  time.Time `json:"created"`
 	Joined   bool      `json:"joined"` // somebody has waited for the build to end
+	// Ended is how the build ended, if not with an image: it stays so, and whoever asks for the image gets another build.
+	Ended faults.Status `json:"ended,omitempty"`
 }
 
 func success() *pb.GenericResult {
 	return pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_SUCCESS}.Build()
+}
+
+func (i *image) result() *pb.GenericResult {
+	if i.Ended == "" {
+		return success()
+	}
+	return pb.GenericResult_builder{Status: pb.GenericResult_GenericStatus(i.Ended.Number())}.Build()
 }
 
 // ImageGetOrCreate answers without a result until somebody has waited for the image, as for one that is being built.
@@ -39,12 +52,12 @@ func (s service) ImageGetOrCreate(_ context.Context, r *pb.ImageGetOrCreateReque
 	key := hex.EncodeToString(sum[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.images.Find(func(i *image) bool { return i.Key == key })
+	i := s.images.Find(func(i *image) bool { return i.Key == key && i.Ended == "" })
 	if i == nil || r.GetForceBuild() {
 		i = &image{ID: newID("im"), Key: key, Commands: r.GetImage().GetDockerfileCommands(), Created: time.Now()}
 		for _, base := range r.GetImage().GetBaseImages() {
-			if s.images.Get(base.GetImageId()) == nil {
-				return nil, notFound("Image '%s' not found", base.GetImageId())
+			if err := s.mustBeBuilt(base.GetImageId()); err != nil {
+				return nil, err
 			}
 			i.Base = base.GetImageId()
 		}
@@ -60,18 +73,36 @@ func (s service) ImageGetOrCreate(_ context.Context, r *pb.ImageGetOrCreateReque
 	return response, nil
 }
 
+// mustBeBuilt refuses an image that is not there, or whose build has ended without one. The caller holds mu.
+func (s *Server) mustBeBuilt(id string) error {
+	switch i := s.images.Get(id); {
+	case i == nil:
+		return notFound("Image '%s' not found", id)
+	case i.Ended != "":
+		return status.Errorf(codes.FailedPrecondition, "Image '%s' has not been built", id)
+	default:
+		return nil
+	}
+}
+
+// join is the end of an image's build, which the dice decide when it is first waited for.
+func (s *Server) join(id string) (*image, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.images.Get(id)
+	if i == nil {
+		return nil, notFound("Image '%s' not found", id)
+	}
+	if !i.Joined && s.dice.EndBuild() {
+		i.Ended = s.dice.Now().BuildStatus
+	}
+	i.Joined = true
+	return i, s.images.Put(i.ID, i)
+}
+
 // ImageJoinStreaming sends the log of the build and its result.
 func (s service) ImageJoinStreaming(r *pb.ImageJoinStreamingRequest, stream grpc.ServerStreamingServer[pb.ImageJoinStreamingResponse]) error {
-	s.mu.Lock()
-	i := s.images.Get(r.GetImageId())
-	var err error
-	if i == nil {
-		err = notFound("Image '%s' not found", r.GetImageId())
-	} else {
-		i.Joined = true
-		err = s.images.Put(i.ID, i)
-	}
-	s.mu.Unlock()
+	i, err := s.join(r.GetImageId())
 	if err != nil {
 		return err
 	}
@@ -81,7 +112,7 @@ func (s service) ImageJoinStreaming(r *pb.ImageJoinStreamingRequest, stream grpc
 			return err
 		}
 	}
-	return stream.Send(pb.ImageJoinStreamingResponse_builder{Result: success(), EntryId: "2-0", Eof: true, Metadata: &pb.ImageMetadata{}}.Build())
+	return stream.Send(pb.ImageJoinStreamingResponse_builder{Result: i.result(), EntryId: "2-0", Eof: true, Metadata: &pb.ImageMetadata{}}.Build())
 }
 
 func (s service) ImageFromId(_ context.Context, r *pb.ImageFromIdRequest) (*pb.ImageFromIdResponse, error) {

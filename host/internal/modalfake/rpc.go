@@ -71,6 +71,10 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 	if err := s.admit(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.refuse(method); err != nil {
+		s.log.Info("call refused", "method", method, "error", err)
+		return nil, err
+	}
 	before, after := s.dice.Fail()
 	if before != nil {
 		s.log.Info("call fails", "method", method, "error", before)
@@ -88,11 +92,16 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer func() { err = s.echo(stream.Context(), err) }()
+	method := path.Base(info.FullMethod)
 	if err := s.admit(stream.Context()); err != nil {
 		return err
 	}
-	err = toStatus(handler(srv, &breakingStream{stream, s}))
-	s.log.Info("stream", "method", path.Base(info.FullMethod), "error", err)
+	if err := s.refuse(method); err != nil {
+		s.log.Info("stream refused", "method", method, "error", err)
+		return err
+	}
+	err = toStatus(handler(srv, &breakingStream{stream, s, method}))
+	s.log.Info("stream", "method", method, "error", err)
 	return err
 }
 
@@ -106,8 +115,9 @@ func (s *Server) echo(ctx context.Context, err error) error {
 	for _, name := range []string{"x-modal-token-id", "x-modal-token-secret", "x-modal-auth-token"} {
 		known = append(known, headers.Get(name)...)
 	}
-	of := status.Convert(err)
-	return status.Errorf(of.Code(), "%s (asked by %s)", of.Message(), strings.Join(known, ", "))
+	of := status.Convert(err).Proto()
+	of.Message += " (asked by " + strings.Join(known, ", ") + ")"
+	return status.FromProto(of).Err()
 }
 
 // admit checks who calls, and makes him wait.
@@ -150,11 +160,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 type breakingStream struct {
 	grpc.ServerStream
 	server *Server
+	method string
 }
 
 func (b *breakingStream) SendMsg(m any) error {
 	if err := b.ServerStream.SendMsg(m); err != nil {
 		return err
+	}
+	if t := b.server.dice.ThrottleStream(b.method); t != nil {
+		return throttledStatus(t)
 	}
 	return b.server.dice.Drop()
 }

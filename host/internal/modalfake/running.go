@@ -22,7 +22,8 @@ const (
 	terminated ending = "terminated" // somebody asked for it
 	preempted  ending = "preempted"
 	timedOut   ending = "timed out"
-	lost       ending = "lost" // the fake itself goes
+	lost       ending = "lost"     // the fake itself goes
+	unplaced   ending = "unplaced" // it never had a machine
 )
 
 // running is a Sandbox that has not ended.
@@ -144,6 +145,9 @@ func (r *running) queue() (why ending) {
 	case why := <-r.asked:
 		return why
 	}
+	if r.server.dice.Unplaced() {
+		return unplaced
+	}
 	for wantsGPU(r.definition) {
 		changed := r.server.dice.Changed()
 		if r.server.dice.GPUs(r.definition.GetResources().GetGpuConfig().GetGpuType()) == faults.GPUsThere {
@@ -226,6 +230,8 @@ func (r *running) killed(why ending) outcome {
 	switch why {
 	case preempted:
 		return outcome{why: why, status: r.server.dice.Now().Preempt} // with exit code 0, the least that says nothing
+	case unplaced:
+		return outcome{why: why, status: r.server.dice.Now().UnplacedStatus}
 	case timedOut:
 		return outcome{why: why, status: "TIMEOUT", code: 124}
 	default:

@@ -34,13 +34,21 @@ type sandboxRecord struct {
 
 func (r *sandboxRecord) finished() bool { return !r.Finished.IsZero() }
 
+// taskID is "" while it has had no machine, and stays so if it ends before.
+func (r *sandboxRecord) taskID() string {
+	if r.Started.IsZero() {
+		return ""
+	}
+	return r.TaskID
+}
+
 // result is nil while it has not ended.
 func (r *sandboxRecord) result() *pb.GenericResult {
 	if !r.finished() {
 		return nil
 	}
 	return pb.GenericResult_builder{
-		Status:    pb.GenericResult_GenericStatus(pb.GenericResult_GenericStatus_value["GENERIC_STATUS_"+string(r.Status)]),
+		Status:    pb.GenericResult_GenericStatus(r.Status.Number()),
 		Exitcode:  int32(r.ExitCode),
 		Exception: r.Exception,
 	}.Build()
@@ -151,8 +159,8 @@ func (s service) SandboxGetTaskId(ctx context.Context, r *pb.SandboxGetTaskIdReq
 	defer s.mu.Unlock()
 	record := s.sandboxes.Get(r.GetSandboxId())
 	response := pb.SandboxGetTaskIdResponse_builder{TaskResult: record.result()}.Build()
-	if !record.Started.IsZero() {
-		response.SetTaskId(record.TaskID)
+	if id := record.taskID(); id != "" {
+		response.SetTaskId(id)
 	}
 	return response, nil
 }

@@ -60,7 +60,7 @@ func (s service) SandboxList(_ context.Context, r *pb.SandboxListRequest) (*pb.S
 			Id: record.ID, CreatedAt: seconds(record.Created), AppId: record.AppID, Tags: record.tags(), Name: record.Name,
 			ImageId: d.GetImageId(), TimeoutSecs: d.GetTimeoutSecs(),
 			TaskInfo: pb.TaskInfo_builder{
-				Id: record.TaskID, SandboxId: record.ID, EnqueuedAt: seconds(record.Created), StartedAt: seconds(record.Started),
+				Id: record.taskID(), SandboxId: record.ID, EnqueuedAt: seconds(record.Created), StartedAt: seconds(record.Started),
 				FinishedAt: seconds(record.Finished), Result: record.result(), GpuConfig: d.GetResources().GetGpuConfig(),
 			}.Build(),
 		}.Build())

@@ -41,6 +41,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	dice    *faults.Dice
+	calls   *counter
 	log     *slog.Logger
 	lock    *os.File // the state's
 	content *content.Store
@@ -83,7 +84,7 @@ func Start(cfg Config) (_ *Server, err error) {
 	if cfg.State, err = filepath.Abs(cfg.State); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, dice: cfg.Dice, log: cfg.Log, running: make(map[string]*running), logs: make(map[string]*appLog)}
+	s := &Server{cfg: cfg, dice: cfg.Dice, calls: newCounter(), log: cfg.Log, running: make(map[string]*running), logs: make(map[string]*appLog)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("modal-fake: state %s: %w", cfg.State, err), s.Close())

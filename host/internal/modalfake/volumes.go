@@ -100,6 +100,9 @@ func (s service) VolumeRename(_ context.Context, r *pb.VolumeRenameRequest) (*em
 	if err != nil {
 		return nil, err
 	}
+	if err := checkName("Volume", r.GetName()); err != nil {
+		return nil, err
+	}
 	if s.volumes.Find(func(o *volumeRecord) bool { return o.Name == r.GetName() && o.Environment == v.Environment }) != nil {
 		return nil, status.Errorf(codes.AlreadyExists, "Volume '%s' already exists", r.GetName())
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake"
 )
 
 // Fake is a modal-fake that runs until the test ends.
@@ -148,6 +150,16 @@ func (f *Fake) Try(t testing.TB, args ...string) (string, error) {
 		return "", fmt.Errorf("%w: %s", err, said)
 	}
 	return string(said), nil
+}
+
+// Calls is how often each call has come to the fake since it was started.
+func (f *Fake) Calls(t testing.TB) map[string]modalfake.Calls {
+	t.Helper()
+	calls, err := modalfake.CallsOf(f.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return calls
 }
 
 var build struct {

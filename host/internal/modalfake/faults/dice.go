@@ -17,13 +17,15 @@ type Dice struct {
 	mu       sync.Mutex
 	settings Settings
 	gpusSet  time.Time
+	burstSet time.Time          // when throttle-for was
+	buckets  map[string]*bucket // of throttle-limits
 	random   *rand.Rand
 	changed  chan struct{} // closed at the next change
 }
 
 // New returns dice with the default settings.
 func New(seed uint64) *Dice {
-	return &Dice{settings: defaults(), random: rand.New(rand.NewPCG(seed, seed)), changed: make(chan struct{})}
+	return &Dice{settings: defaults(), buckets: make(map[string]*bucket), random: rand.New(rand.NewPCG(seed, seed)), changed: make(chan struct{})}
 }
 
 // Set changes the setting of that name.
@@ -38,8 +40,13 @@ func (d *Dice) Set(name, value string) error {
 		return fmt.Errorf("%s=%s: %w", name, value, err)
 	}
 	d.settings = settings
-	if name == "gpus" || name == "gpus-for" {
+	switch name {
+	case "gpus", "gpus-for":
 		d.gpusSet = time.Now()
+	case "throttle-for":
+		d.burstSet = time.Now()
+	case "throttle-limits":
+		clear(d.buckets)
 	}
 	close(d.changed)
 	d.changed = make(chan struct{})
@@ -117,6 +124,14 @@ func (d *Dice) LoseCreate() bool { return d.take(func(s *Settings) *int { return
 
 // ExpireBlock says whether this request for a block finds its address expired.
 func (d *Dice) ExpireBlock() bool { return d.take(func(s *Settings) *int { return &s.ExpireBlocks }) }
+
+// Unplaced says whether this Sandbox ends without ever having had a machine.
+func (d *Dice) Unplaced() bool {
+	return d.take(func(s *Settings) *int { return &s.Unplaced }) || d.throw(func(s *Settings) float64 { return s.UnplacedRate })
+}
+
+// EndBuild says whether this build of an image ends without an image, through no fault of its own.
+func (d *Dice) EndBuild() bool { return d.take(func(s *Settings) *int { return &s.EndBuilds }) }
 
 // take uses up one of a number of events.
 func (d *Dice) take(count func(*Settings) *int) bool {

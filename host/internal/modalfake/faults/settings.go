@@ -5,6 +5,8 @@ package faults
 import (
 	"flag"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,10 +38,28 @@ type Settings struct {
 	BlockURLLife   time.Duration
 	ExpireBlocks   int
 	TrustBlocks    bool
+	PadBlocks      bool
 	AuthTokenLife  time.Duration
 	VolumeLimit    int64
 
 	EchoCredentials bool
+
+	ThrottleRate    float64
+	ThrottleNext    int
+	ThrottleFor     time.Duration
+	ThrottleStreams float64
+	ThrottleCalls   Calls
+	ThrottleLimits  Limits
+	ThrottlePolicy  float64
+	ThrottleAfter   time.Duration
+	ThrottleCode    Code
+	BillingLimit    Calls
+
+	Unplaced       int
+	UnplacedRate   float64
+	UnplacedStatus Status
+	EndBuilds      int
+	BuildStatus    Status
 }
 
 func defaults() Settings {
@@ -51,6 +71,11 @@ func defaults() Settings {
 		ErrorCode:     Code(codes.Unavailable),
 		BlockURLLife:  time.Hour,
 		AuthTokenLife: 20 * time.Minute,
+
+		ThrottleAfter:  time.Second,
+		ThrottleCode:   Code(codes.ResourceExhausted),
+		UnplacedStatus: "TERMINATED",
+		BuildStatus:    "TERMINATED",
 	}
 }
 
@@ -81,9 +106,25 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.BlockURLLife, "block-url-life", s.BlockURLLife, "how long the addresses of blocks are good; 0 means that they are handed out expired")
 	f.IntVar(&s.ExpireBlocks, "expire-blocks", s.ExpireBlocks, "answer the next `N` requests for blocks as if their address had expired")
 	f.BoolVar(&s.TrustBlocks, "trust-blocks", s.TrustBlocks, "take what is sent for the block that its address names, without hashing it: for measurements, which would pay for what Modal does on machines of its own")
+	f.BoolVar(&s.PadBlocks, "pad-blocks", s.PadBlocks, "serve the zero bytes at the end of a block to clients that do not say that they put them back (client_pads_blocks)")
 	f.DurationVar(&s.AuthTokenLife, "auth-token-life", s.AuthTokenLife, "how long an auth token is good")
 	f.BoolVar(&s.EchoCredentials, "echo-credentials", s.EchoCredentials, "repeat in the text of every error what the client has sent to be known by")
 	f.Int64Var(&s.VolumeLimit, "volume-limit", s.VolumeLimit, "the `bytes` that a volume holds; 0 any number")
+	f.Float64Var(&s.ThrottleRate, "throttle-rate", s.ThrottleRate, "the `share` of calls, and of requests for blocks, that are throttled: refused before they are carried out")
+	f.IntVar(&s.ThrottleNext, "throttle-next", s.ThrottleNext, "throttle the next `N`")
+	f.DurationVar(&s.ThrottleFor, "throttle-for", s.ThrottleFor, "throttle all of them for this time, from when it is set")
+	f.Float64Var(&s.ThrottleStreams, "throttle-streams", s.ThrottleStreams, "the `share` of messages in streams after which the stream is throttled")
+	f.Var(&s.ThrottleCalls, "throttle-calls", "which `calls` throttle-rate, -next, -for and -streams are about, such as SandboxWait,VolumePutFiles2,BlockPut; all if empty")
+	f.Var(&s.ThrottleLimits, "throttle-limits", "how often calls may come, as `CALL:RATE/BURST`,…: a rate per second, and so many at once; * is all calls together")
+	f.Float64Var(&s.ThrottlePolicy, "throttle-policy", s.ThrottlePolicy, "the `share` of throttled calls that are told when to come again")
+	f.DurationVar(&s.ThrottleAfter, "throttle-after", s.ThrottleAfter, "when; for blocks, in whole seconds")
+	f.Var(&s.ThrottleCode, "throttle-code", "the `code` of what is throttled and told when to come again")
+	f.Var(&s.BillingLimit, "billing-limit", "which `calls` are refused because the workspace has spent what it may, such as SandboxCreate,AppGetOrCreate; none if empty")
+	f.IntVar(&s.Unplaced, "unplaced", s.Unplaced, "the next `N` Sandboxes end where start-delay does, without ever having had a machine")
+	f.Float64Var(&s.UnplacedRate, "unplaced-rate", s.UnplacedRate, "the `share` of Sandboxes that do")
+	f.Var(&s.UnplacedStatus, "unplaced-status", "the `status` that they report")
+	f.IntVar(&s.EndBuilds, "end-builds", s.EndBuilds, "end the next `N` builds of images before there is an image")
+	f.Var(&s.BuildStatus, "build-status", "the `status` that they report")
 	return f
 }
 
@@ -101,12 +142,32 @@ func (c *Commit) Set(s string) error {
 	return oneOf(c, s, CommitOnSync, CommitAtEnd, CommitBackground)
 }
 
-// Status is a GenericResult's, without GENERIC_STATUS_.
+// Status is a GenericResult's, without GENERIC_STATUS_, or its number.
 type Status string
+
+// statuses are those that modal_proto.api_pb2 of Modal's Python client 1.6.4 has, by their numbers; modal-go v0.7.0 knows
+// them up to IDLE_TIMEOUT.
+var statuses = []Status{
+	"UNSPECIFIED", "SUCCESS", "FAILURE", "TERMINATED", "TIMEOUT", "INIT_FAILURE", "INTERNAL_FAILURE", "IDLE_TIMEOUT",
+	"MEMORY_MANAGER_EVICTION", "MEMORY_THRASHING_EVICTION", "KERNEL_OOM_KILL",
+}
 
 func (v *Status) String() string { return string(*v) }
 func (v *Status) Set(s string) error {
-	return oneOf(v, s, "SUCCESS", "FAILURE", "TERMINATED", "TIMEOUT", "INIT_FAILURE", "INTERNAL_FAILURE", "IDLE_TIMEOUT")
+	if n, err := strconv.ParseInt(s, 10, 32); err == nil && n > 0 {
+		*v = Status(s)
+		return nil
+	}
+	return oneOf(v, s, statuses[1:]...)
+}
+
+// Number is what goes over the wire.
+func (v Status) Number() int32 {
+	if n := slices.Index(statuses, v); n >= 0 {
+		return int32(n)
+	}
+	n, _ := strconv.ParseInt(string(v), 10, 32)
+	return int32(n)
 }
 
 // Signal is what a preempted Sandbox gets before it is killed.
