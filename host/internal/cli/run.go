@@ -33,7 +33,8 @@ PLUGIN is a directory with a Go main package, an executable, or the bare name of
 one in plugins/ or bin/plugins/.
 
 If there is a run of the same experiment, configuration, seed and code that was
-stopped or killed, it goes on from its last checkpoint; --new starts another.
+stopped or killed, it goes on from its last checkpoint; --new starts another. If
+the last one has failed, it is refused: resume goes on with it.
 Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Example: `  mtt-host run plugins/train
   mtt-host run plugins/train -S steps=2000 -S hidden=256 --seed 1 --name wide`,

@@ -19,6 +19,8 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // Schema is the configuration schema of one experiment.
@@ -182,6 +184,9 @@ func merge(schema *jsonschema.Schema, values, overlay map[string]any, path strin
 	return nil
 }
 
+// keysListed is how many keys an error lists; `plugin describe` shows all.
+const keysListed = 20
+
 // lookup finds the schema of one key, or names the nearest that there is.
 func lookup(schema *jsonschema.Schema, name, path string) (*jsonschema.Schema, error) {
 	if property, ok := schema.Properties[name]; ok {
@@ -201,7 +206,7 @@ func lookup(schema *jsonschema.Schema, name, path string) (*jsonschema.Schema, e
 	if levenshtein.ComputeDistance(name, nearest) <= max(2, len(name)/2) {
 		message += fmt.Sprintf(": did you mean %s?", join(path, nearest))
 	}
-	return nil, fmt.Errorf("%s (known keys: %s)", message, strings.Join(known, ", "))
+	return nil, fmt.Errorf("%s (known keys: %s)", message, exit.Few(known, keysListed))
 }
 
 func checkType(schema *jsonschema.Schema, value any, path string) error {

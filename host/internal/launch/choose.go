@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"time"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -23,27 +23,31 @@ type Choice struct {
 	Note string
 }
 
-// Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one. What the
-// registry has of all runs is up to date.
+// Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one. One that
+// has FAILED is refused with its exit code: starting over is for the user to decide. What the registry has of all runs is
+// up to date.
 func Choose(ctx context.Context, on backend.Backend, spec *run.Spec, request Request) (*Choice, error) {
 	registry := on.Registry()
 	if request.Name != "" {
 		return chooseNamed(ctx, registry, spec, request)
 	}
+	if request.New {
+		return create(ctx, registry, spec, request.Ready, "")
+	}
+	found, err := findRelated(ctx, on, spec)
+	if err != nil {
+		return nil, err
+	}
+	same, err := found.toGoOnWith()
+	if err != nil {
+		return nil, err
+	}
+	if same != nil {
+		return goOn(ctx, same, spec, request.Options)
+	}
 	var note string
-	if !request.New {
-		unfinished, otherCode, err := unfinished(ctx, on, spec)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case len(unfinished) == 1:
-			return goOn(ctx, unfinished[0], spec, request.Options)
-		case len(unfinished) > 1:
-			return nil, severalUnfinished(unfinished)
-		case len(otherCode) > 0:
-			note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(otherCode))
-		}
+	if len(found.otherCode) > 0 {
+		note = fmt.Sprintf("a new run, since the plugin's code is not that of the unfinished %s; to go on with the code that began it: mtt-host resume RUN", ids(found.otherCode))
 	}
 	return create(ctx, registry, spec, request.Ready, note)
 }
@@ -86,14 +90,8 @@ func chooseNamed(ctx context.Context, registry *run.Registry, spec *run.Spec, re
 // for and can go on. Its options become those that the person set anew.
 func goOn(ctx context.Context, there *run.Run, spec *run.Spec, options func(*run.Options) error) (*Choice, error) {
 	return locked(ctx, there, func(result *run.Result) (string, error) {
-		switch {
-		case !there.Spec.Same(spec):
-			return "", otherIdentity(there, spec)
-		case result.Succeeded():
-			return "", nil
-		case result != nil:
-			return "", exit.Errorf(result.Code, "run %s has failed: %s", there.ID, result.Error).
-				Hint("Try once more from its last checkpoint: mtt-host resume %s", there.ID)
+		if err := refuse(there, spec, result); err != nil || result.Succeeded() {
+			return "", err
 		}
 		adopted := *there.Spec
 		if err := options(&adopted.Options); err != nil {
@@ -129,6 +127,19 @@ func locked(ctx context.Context, there *run.Run, ready func(*run.Result) (note s
 	return &Choice{Run: there, Note: note}, nil
 }
 
+// refuse says why spec does not stand for a run with this result, nil for none; or why the run does not go on.
+func refuse(there *run.Run, spec *run.Spec, result *run.Result) error {
+	switch {
+	case !there.Spec.Same(spec):
+		return otherIdentity(there, spec)
+	case result == nil, result.Succeeded():
+		return nil
+	default:
+		return exit.Errorf(result.Code, "run %s has failed: %s", there.ID, result.Error).
+			Hint("Try once more from its last checkpoint: mtt-host resume %s\nStart another: mtt-host run PLUGIN --new", there.ID)
+	}
+}
+
 func otherIdentity(there *run.Run, spec *run.Spec) error {
 	// A checkpoint of the run that is there would be refused for the same reason, with the same words.
 	difference := checkpoint.Guard(spec.Identity(), &checkpoint.Manifest{Header: checkpoint.Header{Identity: there.Spec.Identity()}})
@@ -140,18 +151,26 @@ func otherIdentity(there *run.Run, spec *run.Spec) error {
 		Hint("Go on with it as it is: mtt-host resume %s\nStart over with what was asked for: choose another --name.", there.ID)
 }
 
-// unfinished finds the runs that are the same but for their names and can go on; and those that would be, had they the
-// same code. A live one is an error.
-func unfinished(ctx context.Context, on backend.Backend, spec *run.Spec) (same, otherCode []*run.Run, err error) {
+// related are the runs that are the same as a spec but for their names.
+type related struct {
+	unfinished []*run.Run // active ones included
+	failed     *run.Run   // the one that ended last, if it FAILED
+	otherCode  []*run.Run // unfinished, and the same but for their code
+}
+
+// findRelated looks at all runs of the registry.
+func findRelated(ctx context.Context, on backend.Backend, spec *run.Spec) (*related, error) {
 	runs, broken, err := on.Registry().List()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, unreadable := range broken {
 		if err := refuseBroken(ctx, on, unreadable, spec); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
+	found := new(related)
+	var ended time.Time // when the last one did
 	for _, candidate := range runs {
 		coded := *spec
 		coded.Plugin.SHA256 = candidate.Spec.Plugin.SHA256
@@ -160,17 +179,37 @@ func unfinished(ctx context.Context, on backend.Backend, spec *run.Spec) (same, 
 		}
 		info, err := candidate.Info()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
+		isUnfinished := info.State != run.Succeeded && info.State != run.Failed
 		switch {
-		case info.State == run.Succeeded || info.State == run.Failed:
 		case !candidate.Spec.Same(spec):
-			otherCode = append(otherCode, candidate)
-		default:
-			same = append(same, candidate)
+			if isUnfinished {
+				found.otherCode = append(found.otherCode, candidate)
+			}
+		case isUnfinished:
+			found.unfinished = append(found.unfinished, candidate)
+		case !info.Ended.Before(ended):
+			ended, found.failed = *info.Ended, nil
+			if info.State == run.Failed {
+				found.failed = candidate
+			}
 		}
 	}
-	return same, otherCode, nil
+	return found, nil
+}
+
+// toGoOnWith returns the one run that stands for the spec; nil for none, which takes a new one. It may have FAILED.
+func (r *related) toGoOnWith() (*run.Run, error) {
+	switch len(r.unfinished) {
+	case 0:
+		return r.failed, nil
+	case 1:
+		return r.unfinished[0], nil
+	default:
+		return nil, exit.Errorf(exit.Usage, "%d runs of this experiment, configuration, seed and code are unfinished: %s", len(r.unfinished), ids(r.unfinished)).
+			Hint("Go on with one: mtt-host resume RUN\nStart another: mtt-host run PLUGIN --new")
+	}
 }
 
 // refuseBroken keeps a new run from beginning at step 0 where the one to go on with may be one that cannot be read, and
@@ -189,15 +228,13 @@ func refuseBroken(ctx context.Context, on backend.Backend, unreadable run.Broken
 	return nil
 }
 
-func severalUnfinished(runs []*run.Run) error {
-	return exit.Errorf(exit.Usage, "%d runs of this experiment, configuration, seed and code are unfinished: %s", len(runs), ids(runs)).
-		Hint("Go on with one: mtt-host resume RUN\nStart another: mtt-host run PLUGIN --new")
-}
+// idsListed is how many runs a message lists: enough to choose among, and to see that there are many.
+const idsListed = 5
 
 func ids(runs []*run.Run) string {
 	names := make([]string, len(runs))
 	for i, r := range runs {
 		names[i] = r.ID
 	}
-	return strings.Join(names, ", ")
+	return exit.Few(names, idsListed)
 }

@@ -10,27 +10,34 @@ import (
 
 // Preview says what Choose would do, and writes nothing: the run that would go on, nil for a new one.
 func Preview(ctx context.Context, on backend.Backend, spec *run.Spec, request Request) (*run.Run, error) {
-	if request.Name != "" {
-		there, err := on.Registry().Get(request.Name)
-		switch {
-		case exit.Of(err) == exit.NotFound:
-			return nil, nil
-		case err != nil:
-			return nil, err
-		case !there.Spec.Same(spec):
-			return nil, otherIdentity(there, spec)
-		}
-		return there, nil
+	there, err := preview(ctx, on, spec, request)
+	if err != nil || there == nil {
+		return nil, err
 	}
-	if request.New {
+	result, err := there.Result()
+	if err == nil {
+		err = refuse(there, spec, result)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return there, nil
+}
+
+func preview(ctx context.Context, on backend.Backend, spec *run.Spec, request Request) (*run.Run, error) {
+	switch {
+	case request.Name != "":
+		there, err := on.Registry().Get(request.Name)
+		if exit.Of(err) == exit.NotFound {
+			return nil, nil
+		}
+		return there, err
+	case request.New:
 		return nil, nil
 	}
-	same, _, err := unfinished(ctx, on, spec)
-	switch {
-	case err != nil || len(same) == 0:
+	found, err := findRelated(ctx, on, spec)
+	if err != nil {
 		return nil, err
-	case len(same) > 1:
-		return nil, severalUnfinished(same)
 	}
-	return same[0], nil
+	return found.toGoOnWith()
 }

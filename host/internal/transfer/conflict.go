@@ -3,17 +3,17 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // ConflictError says that files exist where others are to be copied to. It is fs.ErrExist.
@@ -22,18 +22,15 @@ type ConflictError struct {
 	Paths []string // of the files that exist, in order
 }
 
-// conflictsNamed is how many paths an error names: enough to see which kind of files they are.
-const conflictsNamed = 3
+// conflictsListed is how many paths an error lists: enough to see which kind of files they are.
+const conflictsListed = 3
 
 func (c *ConflictError) Error() string {
-	named := make([]string, 0, conflictsNamed)
-	for _, path := range c.Paths[:min(conflictsNamed, len(c.Paths))] {
-		named = append(named, fmt.Sprintf("%q", path))
+	named := make([]string, len(c.Paths))
+	for i, path := range c.Paths {
+		named[i] = strconv.Quote(path)
 	}
-	text := c.Op + ": " + strings.Join(named, ", ")
-	if more := len(c.Paths) - len(named); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
+	text := c.Op + ": " + exit.Few(named, conflictsListed)
 	if len(c.Paths) == 1 {
 		return text + " exists"
 	}

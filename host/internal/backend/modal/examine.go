@@ -197,7 +197,7 @@ func (x *examiner) findEnvironment(ctx context.Context) bool {
 		return true
 	}
 	slices.Sort(names)
-	x.add(doctor.Problem, name, fmt.Sprintf("there is no environment %s; there are: %s", wanted, strings.Join(names, ", ")),
+	x.add(doctor.Problem, name, fmt.Sprintf("there is no environment %s; there are: %s", wanted, exit.Few(names, 20)),
 		"Name one with --modal-env NAME, or make it: modal environment create "+wanted)
 	return false
 }
