@@ -573,3 +573,41 @@ func TestASandboxEndsWithTheFake(t *testing.T) {
 		})
 	}
 }
+
+// What statfs says of a mount is no promise: writes succeed, or fail, whatever it is.
+func TestStatfsOfAMountHasPlaceholders(t *testing.T) {
+	for _, mounts := range []string{"namespaces", "rewriting"} {
+		t.Run(mounts, func(t *testing.T) {
+			l := newLab(t, "--mounts", mounts, "--set", "mount-free=8192")
+			s, err := l.create(`here=/outputs; free() { stat -f -c %a "$1"; }
+				mkdir $here/d; echo x >$here/d/x; ln -s $here link
+				echo a $(free $here) $(free $here/d/x) $(cd $here/d; free .) $(free link) $(df --output=avail -B4096 $here | tail -1)
+				[ $(free /) -gt 2 ] && [ $(free ..) -gt 2 ] && echo b other
+				free $here/none || echo c none`, modal.SandboxCreateParams{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.mustEnd(s, pb.GenericResult_GENERIC_STATUS_SUCCESS)
+			if got, want := read(t, s.Stdout), "a 2 2 2 2 2\nb other\nc none\n"; got != want {
+				t.Errorf("the Sandbox says %q, want %q; stderr: %s", got, want, read(t, s.Stderr))
+			}
+		})
+	}
+}
+
+func TestTheDiskOfAMachineIsFull(t *testing.T) {
+	l := newLab(t, "--set", "disk-full=1")
+	try := func() string {
+		s := l.start(`echo x >/outputs/x; sync /outputs/x && echo file; sync /outputs && echo mount; mkdir d; sync d && echo other; exit 0`)
+		l.mustEnd(s, pb.GenericResult_GENERIC_STATUS_SUCCESS)
+		return read(t, s.Stdout)
+	}
+	if got := try(); got != "other\n" {
+		t.Errorf("on a full disk, these syncs succeed: %q", got)
+	}
+	l.mustHave(nil)
+	if got := try(); got != "file\nmount\nother\n" {
+		t.Errorf("on the next machine, these syncs succeed: %q", got)
+	}
+	l.mustHave(map[string]string{"x": "x\n"})
+}

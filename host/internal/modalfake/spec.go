@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mtt-project/mtt/host/internal/modalfake/sandbox"
@@ -13,7 +14,7 @@ import (
 // spec makes what the process needs.
 func (r *running) spec() (sandbox.Spec, error) {
 	s, d := r.server, r.definition
-	spec := sandbox.Spec{ID: r.id, Dir: r.dir(), Args: d.GetEntrypointArgs(), Output: r.print, Synced: r.synced}
+	spec := sandbox.Spec{ID: r.id, Dir: r.dir(), Args: d.GetEntrypointArgs(), Output: r.print, Synced: r.synced, Free: r.free, DiskFull: s.dice.DiskFull()}
 	if len(spec.Args) == 0 {
 		spec.Args = []string{"sleep", "infinity"} // what Modal's documentation says of a Sandbox without a command
 	}
@@ -73,6 +74,13 @@ func (r *running) spec() (sandbox.Spec, error) {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Path: "/" + strings.TrimPrefix(file.Path, "/"), Source: source, ReadOnly: true})
 	}
 	return spec, sandbox.Check(spec.Mounts)
+}
+
+// free is what statfs(2) has for a volume's mount.
+func (r *running) free(m sandbox.Mount) (bytes uint64, ok bool) {
+	free := r.server.dice.Now().MountFree
+	isVolume := slices.ContainsFunc(r.volumes, func(v *mounted) bool { return v.path == m.Path })
+	return uint64(free), isVolume && free >= 0
 }
 
 func (r *running) copyFile(file mountFile, to string) error {

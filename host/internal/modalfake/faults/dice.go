@@ -130,6 +130,9 @@ func (d *Dice) Unplaced() bool {
 	return d.take(func(s *Settings) *int { return &s.Unplaced }) || d.throw(func(s *Settings) float64 { return s.UnplacedRate })
 }
 
+// DiskFull says whether this Sandbox starts on a machine whose disk is full.
+func (d *Dice) DiskFull() bool { return d.take(func(s *Settings) *int { return &s.DiskFull }) }
+
 // EndBuild says whether this build of an image ends without an image, through no fault of its own.
 func (d *Dice) EndBuild() bool { return d.take(func(s *Settings) *int { return &s.EndBuilds }) }
 

@@ -41,6 +41,8 @@ type Settings struct {
 	PadBlocks      bool
 	AuthTokenLife  time.Duration
 	VolumeLimit    int64
+	MountFree      int64
+	DiskFull       int
 
 	EchoCredentials bool
 
@@ -71,6 +73,7 @@ func defaults() Settings {
 		ErrorCode:     Code(codes.Unavailable),
 		BlockURLLife:  time.Hour,
 		AuthTokenLife: 20 * time.Minute,
+		MountFree:     -1,
 
 		ThrottleAfter:  time.Second,
 		ThrottleCode:   Code(codes.ResourceExhausted),
@@ -110,6 +113,8 @@ func (s *Settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.AuthTokenLife, "auth-token-life", s.AuthTokenLife, "how long an auth token is good")
 	f.BoolVar(&s.EchoCredentials, "echo-credentials", s.EchoCredentials, "repeat in the text of every error what the client has sent to be known by")
 	f.Int64Var(&s.VolumeLimit, "volume-limit", s.VolumeLimit, "the `bytes` that a volume holds; 0 any number")
+	f.Int64Var(&s.MountFree, "mount-free", s.MountFree, "the `bytes` that statfs(2) has as free on a volume's mount, whatever can be written there; -1 what this machine has")
+	f.IntVar(&s.DiskFull, "disk-full", s.DiskFull, "start the next `N` Sandboxes on machines whose disk is full: each fsync of a file on a volume's mount fails with ENOSPC")
 	f.Float64Var(&s.ThrottleRate, "throttle-rate", s.ThrottleRate, "the `share` of calls, and of requests for blocks, that are throttled: refused before they are carried out")
 	f.IntVar(&s.ThrottleNext, "throttle-next", s.ThrottleNext, "throttle the next `N`")
 	f.DurationVar(&s.ThrottleFor, "throttle-for", s.ThrottleFor, "throttle all of them for this time, from when it is set")

@@ -88,7 +88,7 @@ func become() error {
 		return err
 	}
 	ready := report{}
-	filter, err := filterSyncs()
+	filter, err := filterCalls()
 	if err != nil {
 		ready.NoSyncs, filter = err.Error(), -1
 	}

@@ -4,7 +4,7 @@
 // It needs no privileges. On Linux the process gets a user and a mount namespace where the system allows them, and so
 // sees its mounts at their paths. Elsewhere, the paths of the mounts are replaced in its arguments, its environment and
 // its working directory, by those of the directories behind them. Syncs are seen through a seccomp filter that asks the
-// owner about each fsync; where there is none, they are not seen.
+// owner about each fsync and statfs; where there is none, they are not seen.
 package sandbox
 
 import (
@@ -48,6 +48,10 @@ type Spec struct {
 	// Synced is called when the program syncs the directory at a mount's Path, which waits for it. Its error is that of
 	// the sync.
 	Synced func(Mount) error
+	// Free says how many bytes statfs(2) has as free on a mount, and in all; not ok for what this machine has.
+	Free func(Mount) (bytes uint64, ok bool)
+	// DiskFull has each sync of a file on a mount fail, as on a machine whose disk is full.
+	DiskFull bool
 }
 
 // The variables by which processes are found when they must end: those of one Sandbox, and those of all.

@@ -62,7 +62,7 @@ func (s *Starter) start(spec Spec) (_ *Process, noSyncs string, err error) {
 	}
 	filter, ready, err := hear(pair[0])
 	if err == nil && filter >= 0 {
-		go serveSyncs(filter, spec)
+		go serveCalls(filter, spec, s.mode)
 	}
 	if err == nil {
 		// It closes the socket when it becomes the program.
@@ -134,7 +134,7 @@ func (s *Starter) probe(dir string, asked Mode) error {
 		p, noSyncs, err := s.start(Spec{
 			ID: "probe", Dir: dir, Args: []string{"true"}, Env: []string{"PATH=" + os.Getenv("PATH")}, Workdir: "/",
 			Mounts: []Mount{{Path: "/modal-fake-probe", Source: dir}},
-			Output: func(Stream, string) {}, Synced: func(Mount) error { return nil },
+			Output: func(Stream, string) {}, Synced: func(Mount) error { return nil }, Free: func(Mount) (uint64, bool) { return 0, false },
 		})
 		if err == nil {
 			<-p.Done()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -11,7 +13,7 @@ import (
 )
 
 // The layouts of linux/seccomp.h, which golang.org/x/sys/unix does not have.
-type notification struct {
+type rawNotification struct {
 	id    uint64
 	pid   uint32
 	flags uint32
@@ -34,17 +36,18 @@ type verdict struct {
 const continueCall = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 var (
-	receive = ioctl(3, 0, unsafe.Sizeof(notification{})) // SECCOMP_IOCTL_NOTIF_RECV
-	send    = ioctl(3, 1, unsafe.Sizeof(verdict{}))      // SECCOMP_IOCTL_NOTIF_SEND
+	receive = ioctl(3, 0, unsafe.Sizeof(rawNotification{})) // SECCOMP_IOCTL_NOTIF_RECV
+	send    = ioctl(3, 1, unsafe.Sizeof(verdict{}))         // SECCOMP_IOCTL_NOTIF_SEND
+	isValid = ioctl(1, 2, unsafe.Sizeof(uint64(0)))         // SECCOMP_IOCTL_NOTIF_ID_VALID
 )
 
 func ioctl(direction, number, size uintptr) uintptr {
 	return direction<<30 | size<<16 | '!'<<8 | number
 }
 
-// filterSyncs makes each fsync of this thread, and of what becomes of it, wait for the owner of the returned file
-// descriptor.
-func filterSyncs() (fd int, err error) {
+// filterCalls makes each fsync and statfs of this thread, and of what becomes of it, wait for the owner of the returned
+// file descriptor.
+func filterCalls() (fd int, err error) {
 	const (
 		numberAt = 0 // in struct seccomp_data
 		load     = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
@@ -55,9 +58,11 @@ func filterSyncs() (fd int, err error) {
 	// carried on with.
 	program := []unix.SockFilter{
 		{Code: load, K: numberAt},
-		{Code: equal, K: unix.SYS_FSYNC, Jf: 1},
-		{Code: answer, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: equal, K: unix.SYS_FSYNC, Jt: 3},
+		{Code: equal, K: unix.SYS_STATFS, Jt: 2},
+		{Code: equal, K: unix.SYS_FSTATFS, Jt: 1},
 		{Code: answer, K: unix.SECCOMP_RET_ALLOW},
+		{Code: answer, K: unix.SECCOMP_RET_USER_NOTIF},
 	}
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -71,13 +76,13 @@ func filterSyncs() (fd int, err error) {
 		n, _, errno = unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&filter)))
 	}
 	if errno != 0 {
-		return -1, fmt.Errorf("filter syncs: %w", errno)
+		return -1, fmt.Errorf("filter calls: %w", errno)
 	}
 	return int(n), nil
 }
 
-// serveSyncs answers for each fsync until the last process under the filter has ended.
-func serveSyncs(filter int, spec Spec) {
+// serveCalls answers for each call until the last process under the filter has ended.
+func serveCalls(filter int, spec Spec, mode Mode) {
 	defer unix.Close(filter)
 	for {
 		poll := []unix.PollFd{{Fd: int32(filter), Events: unix.POLLIN}}
@@ -90,37 +95,79 @@ func serveSyncs(filter int, spec Spec) {
 			}
 			continue
 		}
-		var n notification
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(filter), receive, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		n := notification{filter: filter}
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(filter), receive, uintptr(unsafe.Pointer(&n.raw))); errno != 0 {
 			continue // it was killed meanwhile
 		}
 		go func() { // a commit takes its time, and others go on syncing their logs
-			v := verdict{id: n.id, flags: continueCall}
-			if m := synced(n, spec.Mounts); m != nil {
-				if err := spec.Synced(*m); err != nil {
-					v.flags, v.errno = 0, -int32(errnoOf(err))
-				}
-			}
+			v := decide(n, spec, mode)
 			_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(filter), send, uintptr(unsafe.Pointer(&v)))
 		}()
 	}
 }
 
-// synced returns the mount whose own directory the call is about; nil if it is about something else.
-func synced(n notification, mounts []Mount) *Mount {
-	if n.call.number != unix.SYS_FSYNC {
-		return nil
+// decide returns what becomes of a call. What is not about a mount is the kernel's to carry out.
+func decide(n notification, spec Spec, mode Mode) verdict {
+	v := verdict{id: n.raw.id, flags: continueCall}
+	file, err := n.file()
+	if err != nil {
+		return v
 	}
-	file, err := os.Stat(fmt.Sprintf("/proc/%d/fd/%d", n.pid, int32(n.call.args[0])))
+	defer file.Close()
+	m := mountOf(file, spec, mode)
+	if m == nil {
+		return v
+	}
+	var answered bool
+	if n.raw.call.number == unix.SYS_FSYNC {
+		err = synced(file, m, spec)
+		answered = err != nil
+	} else {
+		answered, err = n.statfs(file, m, spec)
+	}
+	if answered {
+		v.flags = 0
+	}
+	if err != nil {
+		v.errno = -int32(errnoOf(err))
+	}
+	return v
+}
+
+// mountOf returns the mount that a file of a program is on; nil if it is on none. The kernel says where the program sees
+// it, if it has a mount namespace of its own.
+func mountOf(file *os.File, spec Spec, mode Mode) *Mount {
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
 	if err != nil {
 		return nil
 	}
-	for _, m := range mounts {
-		if source, err := os.Stat(m.Source); err == nil && os.SameFile(file, source) {
+	for _, m := range spec.Mounts {
+		at := m.Path
+		if mode == Rewriting {
+			if at, err = filepath.EvalSymlinks(m.Source); err != nil {
+				continue
+			}
+		}
+		if path == at || strings.HasPrefix(path, at+"/") {
 			return &m
 		}
 	}
 	return nil
+}
+
+// synced has the owner hear of it if the file is the mount's own directory.
+func synced(file *os.File, m *Mount, spec Spec) error {
+	if spec.DiskFull {
+		return syscall.ENOSPC
+	}
+	of, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	if source, err := os.Stat(m.Source); err != nil || !os.SameFile(of, source) {
+		return nil
+	}
+	return spec.Synced(*m)
 }
 
 func errnoOf(err error) syscall.Errno {
