@@ -1,11 +1,14 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // hangs are the promises that nothing waits for what will not come.
@@ -50,6 +53,57 @@ var hangs = []promise{
 		p.twice()
 		b.check(p.wait(), 130)
 	}},
+	{"a stray process of an ended run is named, and keeps nothing", func(b *bench) {
+		p := b.start("run", b.wrapped("faulty"), "--name", "r", "--env-var", "FAULTY=none", "-S", "steps=100000", "--checkpoint-every", "10")
+		p.waitFor("saved step 10 ")
+		stray := b.strayPID()
+		p.signal(syscall.SIGINT)
+		b.check(p.wait(), 130)
+		b.hasStray("r", "STOPPED", stray)
+		b.expect(130, nil, "wait", "r")
+		b.expect(0, nil, "stop", "r")
+		resumed := b.start("resume", "r")
+		resumed.waitFor("resumed from checkpoint")
+		b.hasProcess(resumed.stderr.String(), stray)
+		resumed.signal(syscall.SIGINT)
+		b.check(resumed.wait(), 130)
+	}},
+	{"a stray process of a finished run is named, and keeps nothing", func(b *bench) {
+		b.expect(0, nil, "run", b.wrapped("faulty"), "--name", "r", "--env-var", "FAULTY=none")
+		b.hasStray("r", "SUCCEEDED", b.strayPID())
+		b.expect(0, []string{"has finished already"}, "resume", "r")
+		b.expect(0, nil, "wait", "r")
+	}},
+	{"a stray process of a killed host's attempt is named, and keeps nothing", func(b *bench) {
+		p := b.start("run", b.wrapped("faulty"), "--name", "r", "--env-var", "FAULTY=none", "-S", "steps=1000", "--checkpoint-every", "10")
+		p.waitFor("saved step 10 ")
+		stray := b.strayPID()
+		p.kill()
+		b.hasStray("r", "INTERRUPTED", stray)
+		r := b.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
+		b.hasProcess(r.stderr, stray)
+	}},
+	{"of two resumes of a killed run, the slower is told at once who was faster", func(b *bench) {
+		args := []string{"run", pluginPath("walk"), "--name", "r", "-S", "steps=4000", "-S", "pause_us=1000", "--checkpoint-every", "20"}
+		p := b.start(args...)
+		p.waitFor("saved step 20 ")
+		p.kill()
+		both := []*process{b.start("resume", "r"), b.start("resume", "r")}
+		b.eventually("one of them has ended", func() bool { return !both[0].running() || !both[1].running() })
+		if both[0].running() {
+			both[0], both[1] = both[1], both[0]
+		}
+		b.check(both[0].wait(), 7, "run r is still running", fmt.Sprintf("process %d", both[1].cmd.Process.Pid), "mtt-host attach r")
+		b.check(both[1].wait(), 0)
+	}},
+	{"a request to stop that comes right before a retry is followed", func(b *bench) { b.stopsBeforeRetry() }},
+	{"a request to stop of an ended run is not followed by a later one", func(b *bench) {
+		p := b.start("run", pluginPath("walk"), "--name", "r", "-S", "steps=1000", "-S", "pause_us=1000", "--checkpoint-every", "20")
+		p.waitFor("saved step 20 ")
+		b.write("r", "stop.json", map[string]any{"schema": "mtt.stop/v1", "now": true, "exit_code": 6, "time": time.Now()})
+		b.check(p.wait(), 6)
+		b.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
+	}},
 }
 
 func TestHangs(t *testing.T) {
@@ -93,6 +147,77 @@ func (p *process) twice() {
 	p.signal(syscall.SIGINT)
 }
 
+// wrapped returns a plugin that is a script: it leaves a child in a session of its own, and becomes one of the programs.
+func (b *bench) wrapped(name string) string {
+	b.Helper()
+	b.stray()
+	path := filepath.Join(filepath.Dir(b.tmp), "wrapper")
+	script := fmt.Sprintf("#!/bin/sh\n[ -z \"$MTT_LOCK_FD\" ] || [ -e %[1]s ] || { setsid sleep 3600 >/dev/null 2>&1 & echo $! > %[1]s; }\nexec %[2]s\n", b.strayFile(), pluginPath(name))
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+func (b *bench) strayPID() (pid int) {
+	b.Helper()
+	raw, err := os.ReadFile(b.strayFile())
+	if err == nil {
+		pid, err = strconv.Atoi(strings.TrimSpace(string(raw)))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pid
+}
+
+// hasStray wants every command to say the same of an ended run that has left a stray behind.
+func (b *bench) hasStray(run, state string, stray int) {
+	b.Helper()
+	b.eventually("the run has ended", func() bool { return b.show(run).State == state })
+	b.hasProcess(b.expect(0, nil, "show", run, "-o", "json").stdout, stray)
+	listed := b.expect(0, nil, "ls")
+	b.hasProcess(listed.stderr, stray)
+	if !strings.Contains(listed.stdout, state) {
+		b.Errorf("ls does not say %s: %v", state, listed)
+	}
+}
+
+func (b *bench) hasProcess(text string, pid int) {
+	b.Helper()
+	for _, word := range []string{fmt.Sprintf("process %d (sleep 3600)", pid), fmt.Sprintf("kill %d", pid)} {
+		if !strings.Contains(text, word) {
+			b.Errorf("want %q in %s", word, text)
+		}
+	}
+}
+
+// stopsBeforeRetry has several runs find a request to stop and the time of a retry at once: their hosts are stopped
+// meanwhile.
+func (b *bench) stopsBeforeRetry() {
+	b.Helper()
+	var hosts []*process
+	for i := range 6 {
+		p := b.start("run", pluginPath("faulty"), "--name", fmt.Sprint("r", i), "--env-var", "FAULTY=error", "--retries", "2")
+		hosts = append(hosts, p)
+	}
+	for _, p := range hosts {
+		p.waitFor("the next attempt begins in 1s")
+		p.signal(syscall.SIGSTOP)
+	}
+	time.Sleep(1200 * time.Millisecond) // what the hosts wait for
+	for i, p := range hosts {
+		b.write(fmt.Sprint("r", i), "stop.json", map[string]any{"schema": "mtt.stop/v1", "exit_code": 6, "time": time.Now()})
+		p.signal(syscall.SIGCONT)
+	}
+	for i, p := range hosts {
+		b.check(p.wait(), 6)
+		if state := b.show(fmt.Sprint("r", i)).State; state != "STOPPED" {
+			b.Errorf("run %d is %s, want STOPPED", i, state)
+		}
+	}
+}
+
 // strayFile is where a stray of plugins/faulty leaves its process id.
 func (b *bench) strayFile() string { return filepath.Join(filepath.Dir(b.tmp), "stray") }
 
@@ -104,7 +229,7 @@ func (b *bench) endStray() {
 	if err != nil {
 		return
 	}
-	if pid, err := strconv.Atoi(string(raw)); err == nil {
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(raw))); err == nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	_ = os.Remove(b.strayFile())

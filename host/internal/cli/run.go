@@ -167,6 +167,9 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 	if choice.Note != "" {
 		view.say(choice.Note)
 	}
+	if choice.Warning != "" {
+		view.warn(choice.Warning)
+	}
 	switch {
 	case choice.Finished:
 	case detach, on.elsewhere():

@@ -21,6 +21,8 @@ type Choice struct {
 	Finished bool
 	// Note says in words what was chosen, where that is not plain; "" for a new run.
 	Note string
+	// Warning is of what an earlier attempt has left behind; "" for nothing.
+	Warning string
 }
 
 // Choose decides which run spec stands for: the one of that name, the one that was left unfinished, or a new one. One that
@@ -124,7 +126,7 @@ func locked(ctx context.Context, there *run.Run, ready func(*run.Result) (note s
 		there.Unlock()
 		return &Choice{Run: there, Finished: true, Note: fmt.Sprintf("run %s has finished already; nothing was trained", there.ID)}, nil
 	}
-	return &Choice{Run: there, Note: note}, nil
+	return &Choice{Run: there, Note: note, Warning: there.Stray()}, nil
 }
 
 // refuse says why spec does not stand for a run with this result, nil for none; or why the run does not go on.

@@ -98,7 +98,7 @@ type End struct {
 
 // Attempts returns the claimed attempts in order.
 func (r *Run) Attempts() ([]Attempt, error) {
-	numbers, err := numbered(filepath.Join(r.Dir(), "attempts"))
+	numbers, err := numbered(r.attemptsDir())
 	if err != nil {
 		return nil, err
 	}
@@ -194,9 +194,18 @@ func Claims(attempts []Attempt) []checkpoint.Claim {
 	return claims
 }
 
-func (r *Run) attemptDir(n int) string {
-	return filepath.Join(r.Dir(), "attempts", strconv.Itoa(n))
+// lastAttempt returns the newest attempt; nil for none.
+func (r *Run) lastAttempt() (*Attempt, error) {
+	attempts, err := r.Attempts()
+	if err != nil || len(attempts) == 0 {
+		return nil, err
+	}
+	return &attempts[len(attempts)-1], nil
 }
+
+func (r *Run) attemptsDir() string { return filepath.Join(r.Dir(), "attempts") }
+
+func (r *Run) attemptDir(n int) string { return filepath.Join(r.attemptsDir(), strconv.Itoa(n)) }
 
 func (r *Run) attemptFile(n int, name string) string {
 	return filepath.Join(r.attemptDir(n), name+".json")

@@ -51,7 +51,14 @@ func (l diskLog) Read(bool) ([]eventlog.Event, error) { return l.Reader.Read() }
 
 func (disk) complete(r *Run, info *Info, _ []Attempt) error {
 	info.Directory = r.Dir()
-	return nil
+	if info.State.active() {
+		return nil
+	}
+	held, err := isHeld(r.Dir())
+	if held {
+		info.Warning = leftBehind(r.Dir(), holders(r.Dir()))
+	}
+	return err
 }
 
 // mount is records in a volume that is mounted here while nobody else writes to the run: one attempt's worker, on another

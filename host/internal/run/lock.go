@@ -15,8 +15,12 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// How long Lock waits for another holder: a reader that looks at the state holds the lock for microseconds, and the
-// plugin of a killed host for as long as it takes to leave, which the worker's guarantees put at 5 s.
+// A run on this machine has two locks. That of its host, on runs/<id>/attempts, is held by the process that executes the
+// run and is handed to nothing but a supervisor: the run is active while it is held. That of the run, on runs/<id>, is
+// inherited by the plugin and by whatever that starts: when the host is gone, it says what of the attempt is left.
+
+// How long Lock waits for other holders: a reader that looks at the state holds a lock for microseconds, and the plugin
+// of a killed host its own for as long as it takes to leave, which the worker's guarantees put at 5 s.
 const (
 	patience        = 300 * time.Millisecond
 	orphanPatience  = 8 * time.Second
@@ -24,8 +28,7 @@ const (
 )
 
 // Lock makes the caller the only one who may write, and reads the spec anew: the holder before may have changed it, or
-// ended the run. It is held by a descriptor on the run's directory, which the plugin inherits, so that it outlives a
-// killed host for as long as the plugin can still do harm.
+// ended the run. exit.StillRunning: another process executes the run, or the plugin of a killed host has not ended.
 func (r *Run) Lock(ctx context.Context) error {
 	if err := r.registry.records.acquire(ctx, r); err != nil {
 		return err
@@ -34,53 +37,142 @@ func (r *Run) Lock(ctx context.Context) error {
 	if err == nil {
 		r.Spec, err = r.registry.spec(r.ID)
 	}
+	if err == nil {
+		r.earlier, err = r.StopRequest()
+	}
 	if err != nil {
 		r.Unlock()
 	}
 	return err
 }
 
-// Inherit returns the run with a lock that another process has taken and handed down.
-func (r *Registry) Inherit(id string, lock *os.File) (*Run, error) {
+// EarlierStop is the request to stop that was there when the lock was taken, and so is not for what follows; nil for
+// none. Every other one is.
+func (r *Run) EarlierStop() *StopRequest { return r.earlier }
+
+// Handed is what a process that has a run's locks hands to another one, in an order of its own.
+func (r *Run) Handed() []*os.File { return []*os.File{r.host, r.lock} }
+
+// Inherit returns the run with the locks, from Handed, and the earlier request to stop that another process hands down.
+func (r *Registry) Inherit(id string, handed []*os.File, earlier *StopRequest) (*Run, error) {
 	run, err := r.Get(id)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // which it holds already
+	host, lock := handed[0], handed[1]
+	if err := unix.Flock(int(host.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // which it holds already
 		return nil, fmt.Errorf("the lock of run %s was not handed down: %w", id, err)
 	}
-	run.lock = lock
+	run.host, run.lock, run.earlier = host, lock, earlier
 	return run, nil
 }
 
 func (disk) acquire(ctx context.Context, r *Run) error {
+	host, err := openHostLock(r)
+	if err == nil {
+		err = lockWithin(ctx, patience, host)
+	}
+	if errors.Is(err, errHeld) {
+		err = r.stillRunning(holders(host.Name()))
+	}
+	if err == nil {
+		r.host = host
+		err = r.acquirePlugins(ctx)
+	}
+	if err != nil && host != nil {
+		host.Close()
+		r.host = nil
+	}
+	return err
+}
+
+// openHostLock opens what the host's lock is on, which a run that was copied may lack.
+func openHostLock(r *Run) (*os.File, error) {
+	dir, err := os.Open(r.attemptsDir())
+	if !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	if err := os.Mkdir(r.attemptsDir(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.Open(r.attemptsDir())
+}
+
+// acquirePlugins takes the lock that plugins inherit. What an attempt has left behind may keep it for ever: if that is
+// not the plugin itself, the run does without.
+func (r *Run) acquirePlugins(ctx context.Context) error {
 	dir, err := os.Open(r.Dir())
 	if err != nil {
 		return err
 	}
-	limit := patience
-	if r.hostIsDead() {
-		limit = orphanPatience
+	last, err := r.lastAttempt()
+	if err != nil {
+		dir.Close()
+		return err
 	}
+	limit := orphanPatience
+	if last == nil || last.End != nil { // its worker has seen the plugin end
+		limit = patience
+	}
+	err = lockWithin(ctx, limit, dir)
+	if errors.Is(err, errHeld) {
+		held := holders(r.Dir())
+		if err = r.passBy(last, held); err == nil {
+			r.stray = leftBehind(r.Dir(), held)
+		}
+	}
+	if err != nil {
+		dir.Close()
+		return err
+	}
+	r.lock = dir
+	return nil
+}
+
+// passBy refuses what holds the lock of plugins if that may be the newest attempt's plugin or its host: the attempt has not
+// ended, and who the holders are is not known, or it is one of these.
+func (r *Run) passBy(last *Attempt, held []process) error {
+	if last == nil {
+		return nil
+	}
+	switch known := len(held) > 0; {
+	case r.hostLives(last, held):
+		return r.stillRunning(held)
+	case last.End != nil, known && last.Start == nil, known && !contains(held, last.Start.PluginPID):
+		return nil
+	}
+	return exit.Errorf(exit.StillRunning, "run %s is still running: its host is gone, and %s of attempt %d is not", r.ID, listed(held), last.Number).
+		Hint("%s\nThen go on: mtt-host resume %s", howToEnd(r.Dir(), held), r.ID)
+}
+
+// hostLives says whether an attempt's host, which took no lock of its own if it is of an earlier version, holds the lock
+// that plugins inherit.
+func (r *Run) hostLives(last *Attempt, held []process) bool {
+	if len(held) > 0 {
+		return contains(held, last.Claim.PID)
+	}
+	hostname, err := os.Hostname()
+	return err == nil && last.Claim.Hostname == hostname && !errors.Is(unix.Kill(last.Claim.PID, 0), unix.ESRCH)
+}
+
+var errHeld = errors.New("another process holds the lock")
+
+// lockWithin takes the lock of a file, and waits so long for it.
+func lockWithin(ctx context.Context, limit time.Duration, file *os.File) error {
 	for deadline := time.Now().Add(limit); ; {
-		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			r.lock = dir
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			dir.Close()
-			return exit.Errorf(exit.Usage, "cannot lock %s: %w", r.Dir(), err).
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return exit.Errorf(exit.Usage, "cannot lock %s: %w", file.Name(), err).
 				Hint("The file system of the outputs must support flock.")
-		}
-		if time.Now().After(deadline) {
-			dir.Close()
-			return r.stillRunning()
+		case time.Now().After(deadline):
+			return errHeld
 		}
 		select {
 		case <-time.After(lockPollingTime):
 		case <-ctx.Done():
-			dir.Close()
 			return ctx.Err()
 		}
 	}
@@ -126,23 +218,42 @@ func removeTemporary(dir string) error {
 
 // Unlock lets others write. It is harmless without the lock.
 func (r *Run) Unlock() {
-	if r.lock != nil {
-		r.lock.Close()
-		r.lock = nil
+	for _, lock := range []**os.File{&r.lock, &r.host} {
+		if *lock != nil {
+			(*lock).Close()
+			*lock = nil
+		}
 	}
 }
 
-// LockFile is the descriptor that holds the lock, for the plugin to inherit; nil where the lock is none.
+// LockFile is the descriptor of the lock that the plugin inherits; nil where the lock is none.
 func (r *Run) LockFile() *os.File { return r.lock }
 
-// Live says whether a worker or its plugin is alive; on Modal also a supervisor.
+// Live says whether a process executes the run; on Modal also whether a supervisor does.
 func (r *Run) Live() (bool, error) { return r.registry.records.live(r) }
 
 func (disk) live(r *Run) (bool, error) {
-	if r.lock != nil {
+	if r.host != nil {
 		return true, nil
 	}
-	dir, err := os.Open(r.Dir())
+	active, err := isHeld(r.attemptsDir())
+	if active || err != nil {
+		return active, err
+	}
+	held, err := isHeld(r.Dir())
+	if !held || err != nil {
+		return false, err
+	}
+	last, err := r.lastAttempt()
+	return last != nil && r.hostLives(last, holders(r.Dir())), err
+}
+
+// isHeld says whether another process has the lock of a directory.
+func isHeld(path string) (bool, error) {
+	dir, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -154,19 +265,15 @@ func (disk) live(r *Run) (bool, error) {
 	return false, err
 }
 
-// hostIsDead says that the newest attempt's host ran on this machine and is no more.
-func (r *Run) hostIsDead() bool {
-	attempts, err := r.Attempts()
-	if err != nil || len(attempts) == 0 {
-		return false
-	}
-	claim := attempts[len(attempts)-1].Claim
-	hostname, err := os.Hostname()
-	return err == nil && claim.Hostname == hostname && errors.Is(unix.Kill(claim.PID, 0), unix.ESRCH)
-}
+// Stray describes what an earlier attempt has left behind and still runs, and how to end it; "" for nothing.
+func (r *Run) Stray() string { return r.stray }
 
-// stillRunning refuses what only somebody can do who has the run alone.
-func (r *Run) stillRunning() error {
-	return exit.Errorf(exit.StillRunning, "run %s is still running", r.ID).
+// stillRunning refuses what only the process can do that executes the run.
+func (r *Run) stillRunning(held []process) error {
+	who := ""
+	if len(held) > 0 {
+		who = ": " + listed(held) + " has it"
+	}
+	return exit.Errorf(exit.StillRunning, "run %s is still running%s", r.ID, who).
 		Hint("Watch it: mtt-host attach %s\nTo start another one beside it, add --new to run.", r.ID)
 }

@@ -105,7 +105,7 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 		supervised = supervised || last.starting()
 	}
 	if supervised {
-		return run.stillRunning()
+		return run.stillRunning(nil)
 	}
 	return nil
 }

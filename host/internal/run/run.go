@@ -17,7 +17,10 @@ type Run struct {
 	ID       string
 	Spec     *Spec
 	registry *Registry
-	lock     *os.File
+	host     *os.File // holds the host's lock; nil without it
+	lock     *os.File // is to hold the lock that the plugin inherits
+	stray    string
+	earlier  *StopRequest
 	adopted  bool // Spec is not the one on the volume yet
 	// supervisors is the number of the last one when it was found that none lives.
 	supervisors int
@@ -109,7 +112,7 @@ func (r *Run) Reopen(old *StopRequest) error {
 	}
 	if request, err := r.StopRequest(); err != nil {
 		return err
-	} else if request.same(old) {
+	} else if request.Same(old) {
 		if err := r.registry.records.remove(r.stopFile()); err != nil {
 			return err
 		}

@@ -23,6 +23,16 @@ const (
 	Interrupted State = "INTERRUPTED" // the worker died, or its plugin was killed; goes on by run or resume
 )
 
+// active says that a process executes the run, or is to.
+func (s State) active() bool {
+	switch s {
+	case Queued, Starting, Running, Recovering, Stopping:
+		return true
+	default:
+		return false
+	}
+}
+
 // Died is the cause of an attempt's end that nobody was left to record.
 const Died = "mtt-host was killed, or its machine went down"
 
@@ -49,7 +59,7 @@ type Info struct {
 	Next       string             `json:"next,omitempty"` // what a person can do about the error, as one or more lines
 	Directory  string             `json:"directory,omitempty"`
 	Waiting    string             `json:"waiting,omitempty"` // why it is QUEUED
-	Warning    string             `json:"warning,omitempty"` // about a live run
+	Warning    string             `json:"warning,omitempty"` // about an active run, or what an ended one has left behind
 
 	// On Modal.
 	AppID      string   `json:"app_id,omitempty"`

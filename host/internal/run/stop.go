@@ -23,7 +23,8 @@ type StopRequest struct {
 // Pending says that the request is one that somebody who lives the run has to see to. nil is none.
 func (s *StopRequest) Pending() bool { return s != nil && !s.Followed }
 
-func (s *StopRequest) same(other *StopRequest) bool {
+// Same says that two requests are one. No request is the same as none.
+func (s *StopRequest) Same(other *StopRequest) bool {
 	return s != nil && other != nil && s.Time.Equal(other.Time)
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // requests returns contexts that are also cancelled when stop.json asks for it, and when what the run is on is gone:
-// nothing of it can be saved any more. release ends the looking. old is a request of the run's earlier life, which means
-// nothing; nil for none.
-func requests(ctx, stop context.Context, r *run.Run, old *run.StopRequest, poll time.Duration) (_, _ context.Context, release func()) {
+// nothing of it can be saved any more. release ends the looking. A request that was there when the run was locked means
+// nothing.
+func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
 	done := make(chan struct{})
@@ -26,7 +26,7 @@ func requests(ctx, stop context.Context, r *run.Run, old *run.StopRequest, poll 
 			}
 			if err == nil {
 				request, err := r.StopRequest()
-				if err == nil && request != nil && !request.Followed && (old == nil || !request.Time.Equal(old.Time)) {
+				if err == nil && request.Pending() && !request.Same(r.EarlierStop()) {
 					ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
 					if request.Now {
 						now()

@@ -3,6 +3,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,8 +34,6 @@ type Options struct {
 	Recover bool
 	// Fruitless is how many have until now. It is kept up to date.
 	Fruitless *int
-	// Reopened says that a request to stop that is there is for this life, and not one that an earlier one has followed.
-	Reopened bool
 	// Poll is how often it is looked whether somebody has asked for the end.
 	Poll time.Duration
 }
@@ -51,22 +50,20 @@ const fruitlessMost = 3
 //
 // The contexts are those of Worker.Attempt; a request in stop.json is as good as either.
 func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (worker.Outcome, error) {
-	old, err := r.StopRequest()
-	if err != nil {
-		return worker.Outcome{}, err
-	}
-	if options.Reopened {
-		old = nil
-	}
-	ctx, stop, release := requests(ctx, stop, r, old, options.Poll)
+	ctx, stop, release := requests(ctx, stop, r, options.Poll)
 	defer release()
 	allowed := r.Spec.Options.Retries
 	delay := firstDelay
+	var last *worker.Outcome
 	for used := 0; ; {
 		outcome, err := life.Attempt(ctx, stop)
-		if err != nil {
+		switch {
+		case err != nil && last != nil && stop.Err() != nil && errors.Is(err, context.Cause(stop)): // it has not begun
+			return stopBetween(r, *last, context.Cause(stop))
+		case err != nil:
 			return outcome, err
 		}
+		last = &outcome
 		recover := options.Recover && outcome.State == run.Interrupted
 		if outcome.Progressed {
 			delay, *options.Fruitless = firstDelay, 0

@@ -41,11 +41,7 @@ func (w *Worker) Attempt(ctx, stop context.Context) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	old, err := w.Run.StopRequest() // of an earlier life: one of this life has been seen to above
-	if err == nil {
-		err = w.Run.Reopen(old)
-	}
-	if err != nil {
+	if err := w.Run.Reopen(w.Run.EarlierStop()); err != nil {
 		return Outcome{}, outputs(err)
 	}
 	if plan.finished() {

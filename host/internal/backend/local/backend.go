@@ -52,9 +52,16 @@ func (b *Backend) Close() error { return nil }
 
 // The descriptors that a supervisor inherits, behind stdin, stdout and stderr.
 const (
-	lockDescriptor  = 3 + iota // holds the run's lock
+	hostDescriptor  = 3 + iota // holds the host's lock
+	lockDescriptor             // holds the lock that the plugin inherits
 	readyDescriptor            // takes one started, when it trains or cannot
 )
+
+// handed is what else a supervisor gets, on stdin.
+type handed struct {
+	Spec    *run.Spec        `json:"spec"` // with what the run has adopted, which is not on the volume yet
+	Earlier *run.StopRequest `json:"earlier,omitempty"`
+}
 
 // started is what a supervisor says once.
 type started struct {
@@ -66,7 +73,7 @@ type started struct {
 // Detach is that of backend.Backend. The lock goes to the supervisor, a process, without being free in between. It
 // returns when the plugin trains; an error is why it does not.
 func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
-	spec, err := json.Marshal(r.Spec) // with what the run has adopted, which is not on the volume yet
+	words, err := json.Marshal(handed{r.Spec, r.EarlierStop()})
 	if err != nil {
 		return err
 	}
@@ -84,7 +91,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 
 	supervisor := exec.Command(b.host, "supervise", r.ID, "--outputs", r.Outputs())
 	supervisor.Stdout, supervisor.Stderr = said, said
-	supervisor.ExtraFiles = []*os.File{r.LockFile(), theirs}
+	supervisor.ExtraFiles = append(r.Handed(), theirs)
 	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, err := supervisor.StdinPipe()
 	if err != nil {
@@ -95,7 +102,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = supervisor.Process.Signal(syscall.SIGTERM) })()
 	theirs.Close()
-	if _, err := stdin.Write(spec); err != nil {
+	if _, err := stdin.Write(words); err != nil {
 		return err
 	}
 	stdin.Close()
@@ -120,22 +127,20 @@ type Inherited struct {
 
 // Inherit takes a run over from Detach, which has started this process and hands its spec to stdin.
 func Inherit(registry *run.Registry, id string, stdin io.Reader) (*Inherited, error) {
-	lock, ready := os.NewFile(lockDescriptor, "lock"), os.NewFile(readyDescriptor, "ready")
-	if lock == nil || ready == nil {
+	host, lock, ready := os.NewFile(hostDescriptor, "host"), os.NewFile(lockDescriptor, "lock"), os.NewFile(readyDescriptor, "ready")
+	if host == nil || lock == nil || ready == nil {
 		return nil, errors.New("this command is for mtt-host itself: run -d starts it")
 	}
-	syscall.CloseOnExec(lockDescriptor)
-	syscall.CloseOnExec(readyDescriptor)
+	for _, descriptor := range []int{hostDescriptor, lockDescriptor, readyDescriptor} {
+		syscall.CloseOnExec(descriptor)
+	}
 	i := &Inherited{ready: ready}
-	locked, err := registry.Inherit(id, lock)
-	if err == nil {
-		spec := new(run.Spec)
-		if err = json.NewDecoder(bufio.NewReader(stdin)).Decode(spec); err != nil {
-			err = fmt.Errorf("cannot read the spec: %w", err)
-		} else {
-			locked.Adopt(spec)
-			i.Run = locked
-		}
+	var words handed
+	err := json.NewDecoder(bufio.NewReader(stdin)).Decode(&words)
+	if err != nil {
+		err = fmt.Errorf("cannot read the spec: %w", err)
+	} else if i.Run, err = registry.Inherit(id, []*os.File{host, lock}, words.Earlier); err == nil {
+		i.Run.Adopt(words.Spec)
 	}
 	if err != nil {
 		i.Answer(err)

@@ -131,7 +131,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 		return err
 	}
 	fruitless := claim.Fruitless
-	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Reopened: true, Fruitless: &fruitless, Poll: pollEvery})
+	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Fruitless: &fruitless, Poll: pollEvery})
 	if errors.Is(err, errHandOver) {
 		return l.succeed(ctx, s, fruitless)
 	}
