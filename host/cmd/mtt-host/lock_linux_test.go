@@ -34,18 +34,6 @@ func (b *bench) held(run string, args ...string) (waiting *process, free func())
 	return waiting, func() { lock.Close() }
 }
 
-// write makes a record of a run, as another mtt-host would.
-func (b *bench) write(run, name string, record map[string]any) {
-	b.Helper()
-	raw, err := json.Marshal(record)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(b.path("runs", run, name), raw, 0o644); err != nil {
-		b.Fatal(err)
-	}
-}
-
 // edit changes the run.json of a run.
 func (b *bench) edit(run string, change func(spec map[string]any)) {
 	b.Helper()

@@ -364,6 +364,18 @@ func (b *bench) read(parts ...string) string {
 	return string(raw)
 }
 
+// write makes a record of a run, as another mtt-host would.
+func (b *bench) write(run, name string, record map[string]any) {
+	b.Helper()
+	raw, err := json.Marshal(record)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(b.path("runs", run, name), raw, 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // log returns the events of an attempt.
 func (b *bench) log(run string, attempt int) (events []map[string]any) {
 	b.Helper()
