@@ -2,9 +2,9 @@ package sdk
 
 import (
 	"errors"
-	"strings"
 
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // conclude makes the checkpoint that the end of Train asks for, and turns the end into the answer to the host.
@@ -28,6 +28,9 @@ func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
 // saveFinal makes the checkpoint with which a run is complete; without blobs if the experiment has no state.
 func (r *Run) saveFinal(result Result) error {
 	if err := r.checkResumed(); err != nil {
+		return err
+	}
+	if err := wire.CheckResult(result); err != nil {
 		return err
 	}
 	return r.save(r.last, experimentv1.Reason_REASON_FINAL, result)
@@ -57,16 +60,17 @@ func (r *Run) settle(err error) error {
 	return err
 }
 
+// failure is the answer of a Train that failed. What an error says has no limit; what is sent of it has.
 func (r *Run) failure(err error) *experimentv1.TrainResponse {
 	response := &experimentv1.TrainResponse{
 		Outcome:  experimentv1.Outcome_OUTCOME_FAILED,
 		LastStep: uint64(r.last),
-		Failure:  &experimentv1.Failure{Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}, // a message of protobuf is UTF-8
+		Failure:  &experimentv1.Failure{Message: wire.Text(err.Error(), wire.MaxFailureBytes)},
 	}
 	var panicked *panicError
 	if errors.As(err, &panicked) {
 		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
-		response.Failure.Stack = string(panicked.stack)
+		response.Failure.Stack = wire.Text(panicked.stack, wire.MaxFailureBytes)
 	}
 	return response
 }

@@ -79,7 +79,7 @@ func (s *server) check() error {
 			return fmt.Errorf("device %q of experiment %s: want go, cpu or cuda", device, s.name)
 		}
 	}
-	return nil
+	return wire.CheckDescribed(s.describeResponse())
 }
 
 // version is that of this module in the program that was built with it.

@@ -125,6 +125,16 @@ func trainCounter(run *Run, config counterConfig) (Result, error) {
 		}
 	}
 	touch(run, "counted")
+	switch config.Fault {
+	case "returns too much":
+		result := Result{}
+		for i := range 200_000 {
+			result[fmt.Sprint(i)] = 1
+		}
+		return result, nil
+	case "returns no name":
+		return Result{"": 1}, nil
+	}
 	return Result{"count": float64(state.n)}, nil
 }
 
@@ -161,6 +171,14 @@ func misbehave(run *Run, fault string, step int64) error {
 		runtime.Goexit()
 	case fault == "fails":
 		return errors.New("the loss is \xff") // and no UTF-8
+	case fault == "fails at length":
+		return errors.New(strings.Repeat("x", 10_000_000))
+	case fault == "panics at length":
+		panic(strings.Repeat("x", 10_000_000))
+	case fault == "logs too many tags":
+		for i := range 12_000 {
+			run.Metrics.Scalar(step, fmt.Sprintf("tag/%d", i), 1)
+		}
 	case fault == "saves and fails":
 		return errors.Join(run.Save(step), errors.New("the loss is NaN"))
 	case fault == "stops by itself":

@@ -30,10 +30,11 @@ type Metrics struct {
 	closed chan struct{}
 
 	mu       sync.Mutex
-	changed  sync.Cond // of what is below
-	queue    [][]point // chunks of wire.MaxBatchPoints, oldest first; only the last may have fewer
-	spare    []point   // an empty chunk to use again
-	spill    spill     // older than queue
+	changed  sync.Cond           // of what is below
+	queue    [][]point           // chunks of wire.MaxBatchPoints, oldest first; only the last may have fewer
+	spare    []point             // an empty chunk to use again
+	spill    spill               // older than queue
+	tags     map[string]struct{} // all that were logged
 	numbered uint64
 	acked    uint64
 	now      progress // where training is
@@ -56,8 +57,8 @@ var errOver = errors.New("the attempt is over")
 
 // Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing; it waits
 // only when many millions of points have gathered and the disk has no room for more, which is said on stderr. A tag
-// has 1 to 512 bytes and does not begin with "mtt/"; a wrong one fails the run at the next Save, or at its end. A
-// value is kept as a float32, and may be NaN or infinite.
+// has 1 to 512 bytes and does not begin with "mtt/", and a run has at most 10,000; a wrong one fails the run at the next
+// Save, or at its end. A value is kept as a float32, and may be NaN or infinite.
 func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	p := point{tag: tag, step: step, value: value, wallTime: float64(time.Now().UnixMicro()) / 1e6}
 	err := wire.CheckTag(tag)
@@ -66,6 +67,9 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err == nil {
+		err = m.know(tag)
+	}
 	if err != nil {
 		m.mistaken(err)
 		return
@@ -86,6 +90,18 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	if len(m.queue[last]) == wire.MaxBatchPoints {
 		m.wakeSender()
 	}
+}
+
+// know refuses a tag that is one too many.
+func (m *Metrics) know(tag string) error {
+	if _, known := m.tags[tag]; known {
+		return nil
+	}
+	if len(m.tags) == wire.MaxTags {
+		return fmt.Errorf("the metric %s is one too many: a run has at most %d tags", tag, wire.MaxTags)
+	}
+	m.tags[tag] = struct{}{}
+	return nil
 }
 
 // makeRoom spills the oldest chunk if there is no room for another, and waits for the host only where the disk has no

@@ -14,7 +14,7 @@ const sendEvery = 200 * time.Millisecond
 
 func newMetrics(ctx context.Context, client experimentv1.MetricServiceClient) *Metrics {
 	m := &Metrics{
-		ctx: ctx, client: client, spill: spill{limit: maxSpill},
+		ctx: ctx, client: client, spill: spill{limit: maxSpill}, tags: map[string]struct{}{},
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), closed: make(chan struct{}),
 	}
 	m.changed.L = &m.mu

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 func TestResultIsInTheFinalCheckpoint(t *testing.T) {
@@ -59,7 +60,11 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 		"breaks":              {experimentv1.Outcome_OUTCOME_PANICKED, "index out of range", "misbehave"},
 		"save panics":         {experimentv1.Outcome_OUTCOME_PANICKED, "a panic in Save", "counter).Save"},
 		"exits its goroutine": {experimentv1.Outcome_OUTCOME_FAILED, "ended its goroutine", ""},
-		"fails":               {experimentv1.Outcome_OUTCOME_FAILED, "the loss is \uFFFD", ""},
+		"fails":               {experimentv1.Outcome_OUTCOME_FAILED, `the loss is \xff`, ""},
+		"fails at length":     {experimentv1.Outcome_OUTCOME_FAILED, "xxx… (9934504 bytes more)", ""},
+		"panics at length":    {experimentv1.Outcome_OUTCOME_PANICKED, "xxx… (9934504 bytes more)", "misbehave"},
+		"returns too much":    {experimentv1.Outcome_OUTCOME_FAILED, "the result has 200000 names: at most 1000", ""},
+		"returns no name":     {experimentv1.Outcome_OUTCOME_FAILED, "a name in the result is empty", ""},
 		"save fails":          {experimentv1.Outcome_OUTCOME_FAILED, "the state cannot be read from the accelerator", ""},
 		"stops by itself":     {experimentv1.Outcome_OUTCOME_FAILED, "nobody had asked it to stop", ""},
 		"logs under mtt/":     {experimentv1.Outcome_OUTCOME_FAILED, "reserved for mtt", ""},
@@ -82,6 +87,17 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 				t.Error("a run that has failed has a result")
 			}
 		})
+	}
+}
+
+func TestTagBeyondTheLimitFailsTheRunAndIsNotSent(t *testing.T) {
+	host := new(testHost)
+	response := train(t, host, counterConfig{Steps: 10, Fault: "logs too many tags"})
+	if message := response.GetFailure().GetMessage(); !strings.Contains(message, "tag/10000 is one too many: a run has at most 10000 tags") {
+		t.Errorf("got %q", message)
+	}
+	if len(host.points) != wire.MaxTags {
+		t.Errorf("%d points arrived", len(host.points))
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 
 // Config is what the tests can set.
 type Config struct {
-	Steps int64 `json:"steps" jsonschema:"steps to count"`
-	Pause int64 `json:"pause_ms" jsonschema:"milliseconds to wait in each step"`
+	Steps int64  `json:"steps" jsonschema:"steps to count"`
+	Pause int64  `json:"pause_ms" jsonschema:"milliseconds to wait in each step"`
+	Note  string `json:"note" jsonschema:"of any length"`
 }
 
 func serveExperiment() {
@@ -90,6 +91,9 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 			return nil, sdk.ErrStopped
 		}
 	}
+	if fault == "result-many" {
+		return names(200_000), nil
+	}
 	return sdk.Result{"count": float64(state.n)}, nil
 }
 
@@ -103,6 +107,9 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 	}
 	if step != 10 {
 		return nil
+	}
+	if do, ok := tooMuchOf[fault]; ok {
+		return do(run)
 	}
 	switch fault {
 	case "error":

@@ -14,11 +14,12 @@ import (
 
 // wireFault is a plugin without the SDK, to break the rules that the SDK keeps.
 type wireFault struct {
-	describe func()
-	nonsense bool
-	train    func(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error)
-	trainOn  trainOn                                // the same, with the request
-	server   func([]grpc.ServerOption) *grpc.Server // nil for go-plugin's own
+	describe  func()
+	nonsense  bool
+	described func(*experimentv1.DescribeResponse) // changes the description
+	train     func(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error)
+	trainOn   trainOn                                // the same, with the request
+	server    func([]grpc.ServerOption) *grpc.Server // nil for go-plugin's own
 }
 
 func serveWire(version int, fault wireFault) {
@@ -61,10 +62,14 @@ func (s *wireServer) Describe(context.Context, *experimentv1.DescribeRequest) (*
 	if s.nonsense {
 		return &experimentv1.DescribeResponse{}, nil
 	}
-	return &experimentv1.DescribeResponse{
+	described := &experimentv1.DescribeResponse{
 		Name: "faulty", CheckpointPrefix: "faulty",
 		ConfigSchema: []byte(`{"type":"object","properties":{"steps":{"type":"integer","default":20}},"additionalProperties":false}`),
-	}, nil
+	}
+	if s.described != nil {
+		s.described(described)
+	}
+	return described, nil
 }
 
 func (s *wireServer) Train(ctx context.Context, request *experimentv1.TrainRequest) (*experimentv1.TrainResponse, error) {
@@ -121,13 +126,15 @@ func saveWrongSum(ctx context.Context, host *grpc.ClientConn) (*experimentv1.Tra
 
 // save sends a header and the frames, and returns what the host makes of a stream that ends there.
 func save(ctx context.Context, host *grpc.ClientConn, frames ...*experimentv1.BlobFrame) error {
+	return saveWith(ctx, host, &experimentv1.SaveHeader{Step: 1, Reason: experimentv1.Reason_REASON_MANUAL}, frames...)
+}
+
+func saveWith(ctx context.Context, host *grpc.ClientConn, header *experimentv1.SaveHeader, frames ...*experimentv1.BlobFrame) error {
 	stream, err := experimentv1.NewCheckpointServiceClient(host).SaveCheckpoint(ctx)
 	if err != nil {
 		return err
 	}
-	requests := []*experimentv1.SaveCheckpointRequest{{Frame: &experimentv1.SaveCheckpointRequest_Header{
-		Header: &experimentv1.SaveHeader{Step: 1, Reason: experimentv1.Reason_REASON_MANUAL},
-	}}}
+	requests := []*experimentv1.SaveCheckpointRequest{{Frame: &experimentv1.SaveCheckpointRequest_Header{Header: header}}}
 	for _, frame := range frames {
 		requests = append(requests, &experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Blob{Blob: frame}})
 	}

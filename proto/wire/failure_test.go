@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
@@ -163,21 +161,5 @@ func TestWriterMayUseItsBufferAgain(t *testing.T) {
 	}
 	if !bytes.Equal(received["state"], want) {
 		t.Error("the blob that arrived is another one")
-	}
-}
-
-// TestLargestMessagesFit holds the limits together.
-func TestLargestMessagesFit(t *testing.T) {
-	batch := &experimentv1.LogMetricsRequest{First: 1 << 63, Progress: &experimentv1.Progress{Step: 1 << 63, TotalSteps: 1 << 63}}
-	for range wire.MaxBatchPoints {
-		batch.Scalars = append(batch.Scalars, &experimentv1.ScalarPoint{
-			Tag: strings.Repeat("t", wire.MaxTagBytes), Step: 1 << 63, Value: 1.0 / 3, WallTime: 1.0 / 3,
-		})
-	}
-	frame := &experimentv1.SaveCheckpointRequest{Frame: &experimentv1.SaveCheckpointRequest_Blob{Blob: chunk(string(random(wire.ChunkSize)))}}
-	for what, message := range map[string]proto.Message{"batch": batch, "chunk": frame} {
-		if size := proto.Size(message); size > wire.MaxMessageBytes {
-			t.Errorf("the largest %s has %d bytes, and a receiver takes %d", what, size, wire.MaxMessageBytes)
-		}
 	}
 }

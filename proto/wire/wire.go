@@ -20,27 +20,3 @@ const (
 	// EnvHostPID is the process id of the host. A plugin whose parent is another process leaves.
 	EnvHostPID = "MTT_HOST_PID"
 )
-
-// Limits of the wire.
-const (
-	// ChunkSize is the content of one blob frame. At a quarter of it the cost of a message shows (0.87 of the speed
-	// was measured, 0.57 at 64 KiB); more of it would only be held in memory on both sides, and must stay below
-	// MaxMessageBytes with the frame around it.
-	ChunkSize = 1 << 20
-	// MaxMessageBytes is what a receiver takes: a chunk with room for the frame around it, and gRPC's own default, so
-	// that a peer that sets nothing agrees.
-	MaxMessageBytes = 4 << 20
-	// MaxBlobs bounds the files of one checkpoint, each of which costs an fsync, and with them a manifest's size. A
-	// model of more tensors puts many into one blob.
-	MaxBlobs = 1024
-	// MaxTagBytes keeps a tag readable, and MaxBatchPoints points, of about 32 bytes besides the tag, at half of
-	// MaxMessageBytes.
-	MaxTagBytes = 512
-	// MaxTags bounds what the host remembers of an attempt: the latest value of each tag.
-	MaxTags = 10_000
-	// MaxBatchPoints bounds one LogMetrics message. With 100 points a message the cost of a call no longer shows, so
-	// this is for a sender that has fallen behind. It may grow only as MaxTagBytes allows.
-	MaxBatchPoints = 4096
-	// MaxSeed is the first seed that is refused: a float64, which is all that many JSON readers have, is exact below.
-	MaxSeed = 1 << 53
-)

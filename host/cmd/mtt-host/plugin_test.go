@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // badPlugin is what the host makes of one fault of plugins/faulty.
@@ -49,7 +48,8 @@ var badPlugins = []badPlugin{
 // otherFaults have tests of their own.
 var otherFaults = []string{"killed-once", "error-twice", "fails-at-stop", "ignores-stop", "ignores-cancel", "ignores-resume", "daemon", "data", "environment", "slow", "floods",
 	"stray-at-start", "stray-in-describe", "stray-in-train", "stray-in-metrics", "stray-in-save", "stray-in-load",
-	"save-nothing", "save-header", "save-half", "save-ahead", "load-half", "never-leaves"}
+	"save-nothing", "save-header", "save-half", "save-ahead", "load-half", "never-leaves",
+	"error-huge", "prints-long-lines", "prints-without-end", "bar", "dots", "many-lines"}
 
 func TestBadPluginBreaksOnlyItself(t *testing.T) {
 	for _, bad := range badPlugins {
@@ -91,6 +91,9 @@ func TestEveryFaultHasATest(t *testing.T) {
 	}
 	for _, fault := range otherFaults {
 		tested[fault] = true
+	}
+	for _, much := range manyTooMuch {
+		tested[much.fault] = true
 	}
 	list, _ := exec.Command(pluginPath("faulty")).CombinedOutput()
 	faults := strings.Split(strings.TrimSpace(string(list)), "\n")[1:]
@@ -246,35 +249,16 @@ func TestRetries(t *testing.T) {
 // The plugin logs 100,000 points and prints 40 MiB in its 20 steps.
 func TestFloodingPluginCostsNeitherMemoryNorDisk(t *testing.T) {
 	t.Parallel()
-	const (
-		mostMemory = 64 << 10 // KiB: about twice what the host has without a flood
-		mostLog    = 34 << 20 // two pieces of 16 MiB, and a line each
-	)
+	const mostMemory = 64 << 10 // KiB: about twice what the host has without a flood
 	b := newBench(t)
 	p := b.start("run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=floods")
-	memory := 0
-	for p.running() {
-		memory = max(memory, peakMemory(p.cmd.Process.Pid))
-		time.Sleep(10 * time.Millisecond)
-	}
+	memory := p.peakMemory()
 	b.check(p.wait(), 0)
 	if memory > mostMemory {
 		b.Errorf("the host took %d KiB, want at most %d", memory, mostMemory)
 	}
-	logs, err := filepath.Glob(b.path("runs", "bad", "log", "*"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var size int64
-	for _, log := range logs {
-		info, err := os.Stat(log)
-		if err != nil {
-			b.Fatal(err)
-		}
-		size += info.Size()
-	}
-	if size == 0 || size > mostLog {
-		b.Errorf("the log has %d bytes in %d files, want at most %d", size, len(logs), mostLog)
+	if size := b.sizeOfLog("bad"); size == 0 || size > mostLog {
+		b.Errorf("the log has %d bytes, want at most %d", size, mostLog)
 	}
 	if shown := b.show("bad"); shown.State != "SUCCEEDED" || shown.Result["count"] != 20 {
 		b.Errorf("the run came to %+v", shown)

@@ -21,6 +21,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // Schema is the configuration schema of one experiment.
@@ -97,6 +98,9 @@ func (s *Schema) Complete(config json.RawMessage) (json.RawMessage, error) {
 func (s *Schema) finish(values map[string]any) (json.RawMessage, error) {
 	config, err := canonical(s.root, values)
 	if err != nil {
+		return nil, err
+	}
+	if err := wire.CheckConfig(config); err != nil {
 		return nil, err
 	}
 	var plain any // the validator knows float64, and no json.Number

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,32 +14,31 @@ import (
 // temporarySuffix ends the name of a digest that is being written.
 const temporarySuffix = ".tmp"
 
-// entry is a line of a segment, as far as folding looks at it.
+// entry is an event of a segment, as far as folding looks at it.
 type entry struct {
-	line []byte
 	Kind Kind      `json:"kind"`
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
 	Gone *Missing  `json:"gone"`
+	size int       // of its line
 	kept bool
 }
 
-// fold replaces two segments, of which older comes before newer, by a digest of both in the newer's place. Killed in mid-fold, it
-// leaves a temporary file, or the older segment beside the digest, which has its events too: readers pass over what
-// they have read, and Open removes both.
+// fold replaces two segments, of which older comes before newer, by a digest of both in the newer's place. They are read
+// twice, so that only what is looked at of their events is in memory.
+//
+// Killed in mid-fold, it leaves a temporary file, or the older segment beside the digest, which has its events too: readers
+// pass over what they have read, and Open removes both.
 func (w *Writer) fold(older, newer segment) error {
-	entries, err := entriesOf(older.path)
-	if err != nil {
-		return err
+	var entries []entry
+	for _, s := range []segment{older, newer} {
+		if err := scan(s.path, func(_ []byte, e entry) error { entries = append(entries, e); return nil }); err != nil {
+			return err
+		}
 	}
-	more, err := entriesOf(newer.path)
-	if err != nil {
-		return err
-	}
-	entries = append(entries, more...)
 	w.sizes.choose(entries)
 	temporary := newer.path + temporarySuffix
-	if err := w.writeDigest(temporary, entries); err != nil {
+	if err := w.writeDigest(temporary, []segment{older, newer}, entries); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	if err := os.Rename(temporary, newer.path); err != nil {
@@ -49,16 +47,25 @@ func (w *Writer) fold(older, newer segment) error {
 	return os.Remove(older.path)
 }
 
-func entriesOf(path string) (entries []entry, err error) {
-	content, err := os.ReadFile(path)
-	for line := range bytes.Lines(content) {
-		var e entry
-		if json.Unmarshal(line, &e) == nil && e.Seq > 0 {
-			e.line = line
-			entries = append(entries, e)
+// scan reads the events of a segment. The line is good until each returns.
+func scan(path string, each func(line []byte, e entry) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		e := entry{size: len(lines.Bytes()) + 1}
+		if json.Unmarshal(lines.Bytes(), &e) != nil || e.Seq == 0 {
+			continue
+		}
+		if err := each(lines.Bytes(), e); err != nil {
+			return err
 		}
 	}
-	return entries, err
+	return lines.Err()
 }
 
 // choose marks what a digest keeps.
@@ -81,7 +88,7 @@ func (s sizing) choose(entries []entry) {
 }
 
 // cost is what an entry takes in a digest at most: itself, and a Gone event before it.
-func (e *entry) cost() int { return len(e.line) + 250 }
+func (e *entry) cost() int { return e.size + 250 }
 
 func keepNewest(entries []*entry, budget int) {
 	for _, e := range slices.Backward(entries) {
@@ -124,21 +131,24 @@ func thinOut(entries []*entry, missing map[*entry]uint64, budget int) {
 	}
 }
 
-// writeDigest writes the entries that are kept, and where some are not, their number.
-func (w *Writer) writeDigest(path string, entries []entry) error {
+// writeDigest writes the entries of the segments that are kept, and where some are not, their number.
+func (w *Writer) writeDigest(path string, segments []segment, entries []entry) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
-	to := bufio.NewWriter(file)
+	d := digest{attempt: w.attempt, to: bufio.NewWriter(file)}
 	if len(entries) > 0 {
-		d := digest{attempt: w.attempt, to: to, last: entries[0].first() - 1}
-		for _, e := range entries {
-			err = errors.Join(err, d.add(e))
-		}
-		err = errors.Join(err, d.mark())
+		d.last = entries[0].first() - 1
 	}
-	return errors.Join(err, to.Flush(), file.Close())
+	for _, s := range segments {
+		err = errors.Join(err, scan(s.path, func(line []byte, _ entry) error {
+			e := entries[0]
+			entries = entries[1:]
+			return d.add(e, line)
+		}))
+	}
+	return errors.Join(err, d.mark(), d.to.Flush(), file.Close())
 }
 
 // first is the number of the first event that an entry stands for.
@@ -158,7 +168,7 @@ type digest struct {
 	missing *Missing
 }
 
-func (d *digest) add(e entry) error {
+func (d *digest) add(e entry, line []byte) error {
 	if e.Seq <= d.last {
 		return nil // what a killed process had folded already
 	}
@@ -170,7 +180,7 @@ func (d *digest) add(e entry) error {
 		if err := d.mark(); err != nil {
 			return err
 		}
-		if _, err := d.to.Write(e.line); err != nil {
+		if _, err := fmt.Fprintf(d.to, "%s\n", line); err != nil {
 			return err
 		}
 	case e.Gone != nil:

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // Sizes of a log's parts in bytes. At most 4 + 11 + 3×4 MiB = 27 MiB of an attempt are kept, and 11 MiB more for the moment
@@ -92,12 +94,16 @@ func endOf(file *os.File) (size int, torn bool, err error) {
 	return int(info.Size()), end[0] != '\n', err
 }
 
+// maxMessage is the most bytes that a message has: twice what an experiment's error and its stack have together.
+const maxMessage = 4 * wire.MaxFailureBytes
+
 // Write appends the event. A log that cannot be written ends nothing: what it holds is for people, and what must not
 // be lost is elsewhere.
 func (w *Writer) Write(event Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seq++
+	event.Message = wire.Text(event.Message, maxMessage)
 	event.Schema, event.Time, event.Attempt, event.Seq = Schema, time.Now().UTC(), w.attempt, w.seq
 	err := w.append(event)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
@@ -33,6 +35,7 @@ type Options struct {
 	Lock       *os.File          // descriptor that the plugin inherits; nil for none
 	Timeout    time.Duration     // from the start to the handshake
 	Output     func(line string) // gets each line that it prints; nil to drop them
+	Sign       func()            // is called when it prints anything, a whole line or not; nil for nothing
 }
 
 // Plugin is a started plugin.
@@ -48,8 +51,8 @@ type Plugin struct {
 
 // Start starts the plugin and shakes hands with it. Cancelling ctx ends it before it has; later it means nothing.
 func Start(ctx context.Context, options Options) (*Plugin, error) {
-	process := newProcess(options.command())
-	output := &output{emit: options.Output}
+	output := &output{emit: options.Output, sign: options.Sign}
+	process := newProcess(options.command(), output)
 	var address net.Addr // of the plugin, once it has started
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
@@ -57,16 +60,15 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		SkipHostEnv:      true,
 		StartTimeout:     options.Timeout,
-		Stderr:           output,
-		SyncStdout:       output,
-		SyncStderr:       output,
+		SyncStdout:       output.stream(),
+		SyncStderr:       output.stream(),
 		Logger:           hclog.NewNullLogger(),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: options.Sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
 			process.cmd.Env = append(process.cmd.Env, spec.Env...)
 			return process, nil
 		},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessageBytes)), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return process.connections.dial(ctx, address)
 		})},
 	})
@@ -159,6 +161,7 @@ func (p *Plugin) Kill() {
 	p.process.connections.end() // also of one that hangs in the kernel
 	p.services.Stop()
 	p.client.Kill()
+	p.output.end()
 }
 
 // ExitError is the end of a plugin's process that it should not have come to.
@@ -194,6 +197,14 @@ func (p *Plugin) Explain(err error) error {
 		return err
 	}
 	return p.exitError()
+}
+
+// Refusal is what a call was refused with, by the plugin, or by gRPC, whose one reason is the size of a message.
+func Refusal(err error) string {
+	if status.Code(err) == codes.ResourceExhausted {
+		return fmt.Sprintf("a message is larger than %d MiB, the most that one may have", wire.MaxMessageBytes>>20)
+	}
+	return wire.Text(status.Convert(err).Message(), wire.MaxFailureBytes)
 }
 
 // endCode is that of a plugin which ended, for the cause err, before it trained: whoever killed it is not the plugin.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/status"
-
 	"github.com/mtt-project/mtt/host/internal/config"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/scratch"
@@ -81,7 +79,7 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 		if explained := p.Explain(err); explained != err {
 			return nil, exit.Errorf(endCode(explained), "%s ended in Describe: %w", p.path, explained).Hint(askByHand)
 		}
-		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, status.Convert(err).Message()).Hint(askByHand)
+		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, Refusal(err)).Hint(askByHand)
 	}
 	return fromProto(answer, executable)
 }
@@ -89,6 +87,9 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 func fromProto(answer *experimentv1.DescribeResponse, executable Executable) (*Description, error) {
 	broken := func(what, value string) error {
 		return exit.Errorf(exit.Plugin, "%s broke the protocol: its %s is %q, and must be a lower-case name such as \"digits\"", executable.Name, what, value)
+	}
+	if err := wire.CheckDescribed(answer); err != nil {
+		return nil, exit.Errorf(exit.Plugin, "%s broke the protocol: %w", executable.Name, err)
 	}
 	if !wire.ValidName(answer.GetName()) {
 		return nil, broken("name", answer.GetName())

@@ -1,66 +1,69 @@
 package plugin
 
 import (
-	"bytes"
 	"strings"
 	"sync"
+
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
-// kept is how many of the plugin's last lines an error about its end shows.
-const kept = 20
+const (
+	// kept is how many of the plugin's last lines an error about its end shows, and keptBytes how much of each.
+	kept      = 20
+	keptBytes = 1 << 10
+)
 
-// maxLine cuts a line: a plugin that prints megabytes without a newline costs neither memory nor the reader's patience.
-const maxLine = 16 << 10
-
-// output splits what the plugin prints into lines, passes them on, and keeps the last ones.
+// output is what the plugin prints, from all the streams by which that comes: it passes lines on and keeps the last ones.
 type output struct {
 	mu      sync.Mutex
-	partial []byte
 	last    []string
 	crash   []string // the beginning of the last report of the Go runtime; its end is of no interest
-	emit    func(line string)
+	streams []*stream
+	emit    func(line string) // nil to drop them
+	sign    func()            // is called when anything was printed, a line or not; nil for none
 }
 
-func (o *output) Write(p []byte) (int, error) {
+// stream returns a writer for one more stream.
+func (o *output) stream() *stream {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for rest := p; len(rest) > 0; {
-		line, after, complete := bytes.Cut(rest, []byte{'\n'})
-		o.partial = append(o.partial, line[:min(len(line), maxLine-len(o.partial))]...)
-		if !complete {
-			break
-		}
-		o.line(strings.ToValidUTF8(strings.TrimRight(string(o.partial), "\r"), "\uFFFD"))
-		o.partial, rest = o.partial[:0], after
-	}
-	return len(p), nil
+	s := &stream{output: o}
+	o.streams = append(o.streams, s)
+	return s
 }
 
 func (o *output) line(line string) {
+	short := wire.Text(line, keptBytes)
 	if len(o.last) == kept {
 		o.last = append(o.last[:0], o.last[1:]...)
 	}
-	o.last = append(o.last, line)
+	o.last = append(o.last, short)
 	switch {
 	case beginsCrash(line):
-		o.crash = []string{line}
+		o.crash = []string{short}
 	case len(o.crash) > 0 && len(o.crash) < kept:
-		o.crash = append(o.crash, line)
+		o.crash = append(o.crash, short)
 	}
 	if o.emit != nil {
 		o.emit(line)
 	}
 }
 
-// tail returns the last lines, the unfinished one included.
-func (o *output) tail() []string {
+// end passes on what the process has printed without the end of a line. It may be called again.
+func (o *output) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lines := append([]string(nil), o.last...)
-	if len(o.partial) > 0 {
-		lines = append(lines, string(o.partial))
+	for _, s := range o.streams {
+		s.endLine()
 	}
-	return lines
+}
+
+// tail returns the last lines, those included that have not ended.
+func (o *output) tail() []string {
+	o.end()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.last...)
 }
 
 // lastCrash returns the beginning of the last report of the Go runtime; nil if there is none.

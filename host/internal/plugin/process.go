@@ -27,15 +27,16 @@ type process struct {
 	reaper         *reaper      // nil where there is no shell: then a killed host may leave the plugin's children behind
 	stdout, stderr *os.File
 	printed        *head         // the beginning of stdout, for an error about the handshake
+	lines          *stream       // of stderr, as it is read: go-plugin passes on what has ended in a line feed
 	done           chan struct{} // closed when the process has ended and cmd.ProcessState is set
 	read           chan struct{} // closed when all that it printed has been read
 	connections    connections   // with it
 	runner.AttachedRunner
 }
 
-func newProcess(cmd *exec.Cmd) *process {
+func newProcess(cmd *exec.Cmd, output *output) *process {
 	cmd.SysProcAttr = attributes()
-	return &process{cmd: cmd, printed: new(head), done: make(chan struct{}), read: make(chan struct{})}
+	return &process{cmd: cmd, printed: &head{sign: output.sign}, lines: output.stream(), done: make(chan struct{}), read: make(chan struct{})}
 }
 
 // Start starts the process from a thread that lives as long as the process does: the kernel's parent-death signal,
@@ -80,14 +81,17 @@ func (p *process) Start(context.Context) error {
 }
 
 func (p *process) Stdout() io.ReadCloser {
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(p.stdout, p.printed), p.stdout}
+	return teed{io.TeeReader(p.stdout, p.printed), p.stdout}
 }
-func (p *process) Stderr() io.ReadCloser { return p.stderr }
+func (p *process) Stderr() io.ReadCloser { return teed{io.TeeReader(p.stderr, p.lines), p.stderr} }
 func (p *process) Name() string          { return p.cmd.Path }
 func (p *process) ID() string            { return fmt.Sprint(p.pid()) }
+
+// teed is a pipe of which more than one reads.
+type teed struct {
+	io.Reader
+	io.Closer
+}
 
 // Diagnose would explain a failed start; startError does, which knows more.
 func (p *process) Diagnose(context.Context) string { return "" }
@@ -148,13 +152,17 @@ func (p *process) said(d time.Duration) {
 	}
 }
 
-// head keeps the first bytes that are written to it.
+// head keeps the first bytes that are written to it, and calls sign for any; nil for nothing.
 type head struct {
+	sign  func()
 	mu    sync.Mutex
 	bytes []byte
 }
 
 func (h *head) Write(p []byte) (int, error) {
+	if h.sign != nil {
+		h.sign()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bytes = append(h.bytes, p[:min(len(p), 1024-len(h.bytes))]...)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
+	"github.com/mtt-project/mtt/host/internal/plugin"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
@@ -162,6 +163,9 @@ func (s *checkpointService) header(message *experimentv1.SaveHeader) (checkpoint
 		Reason: reason, SizeHint: message.GetSizeHint(),
 	}
 	if reason == checkpoint.Final {
+		if err := wire.CheckResult(message.GetResult()); err != nil {
+			return checkpoint.Header{}, protocolErrorf("%v", err)
+		}
 		header.Result = checkpoint.Metrics(message.GetResult())
 	}
 	if parent != nil {
@@ -240,6 +244,8 @@ func (s *checkpointService) refuse(err error) error {
 		missing  *checkpoint.NotFoundError
 	)
 	switch {
+	case status.Code(err) == codes.ResourceExhausted:
+		return protocolErrorf("%s", plugin.Refusal(err))
 	case status.Code(err) != codes.Unknown:
 		return err // a status already: the stream broke, or its sender broke a rule
 	case errors.As(err, &protocol):

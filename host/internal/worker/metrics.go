@@ -52,6 +52,9 @@ func (s *metricService) LogMetrics(_ context.Context, request *experimentv1.LogM
 	scalars := request.GetScalars()
 	if len(scalars) > 0 {
 		fresh, err := s.unseen(request.GetFirst(), scalars)
+		if err == nil {
+			err = s.check(fresh)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -77,9 +80,6 @@ func (s *metricService) unseen(first uint64, scalars []*experimentv1.ScalarPoint
 func (s *metricService) append(scalars []*experimentv1.ScalarPoint) error {
 	points := make([]tensorboard.Point, len(scalars))
 	for i, scalar := range scalars {
-		if err := s.check(scalar); err != nil {
-			return err
-		}
 		points[i] = tensorboard.Point{
 			Tag: scalar.GetTag(), Step: int64(scalar.GetStep()),
 			Value: float32(scalar.GetValue()), WallTime: scalar.GetWallTime(),
@@ -95,15 +95,23 @@ func (s *metricService) append(scalars []*experimentv1.ScalarPoint) error {
 	return nil
 }
 
-func (s *metricService) check(scalar *experimentv1.ScalarPoint) error {
-	if err := wire.CheckTag(scalar.GetTag()); err != nil {
-		return protocolErrorf("%v", err)
-	}
-	if scalar.GetStep() > math.MaxInt64 {
-		return protocolErrorf("a point of %q at step %d, which is beyond 63 bits", scalar.GetTag(), scalar.GetStep())
-	}
-	if _, known := s.latest[scalar.GetTag()]; !known && len(s.latest) >= wire.MaxTags {
-		return protocolErrorf("more than %d tags, with %q", wire.MaxTags, scalar.GetTag())
+// check refuses a batch of which any point breaks a rule: nothing of it is taken.
+func (s *metricService) check(scalars []*experimentv1.ScalarPoint) error {
+	fresh := map[string]bool{}
+	for _, scalar := range scalars {
+		tag := scalar.GetTag()
+		if err := wire.CheckTag(tag); err != nil {
+			return protocolErrorf("%v", err)
+		}
+		if scalar.GetStep() > math.MaxInt64 {
+			return protocolErrorf("a point of %q at step %d, which is beyond 63 bits", tag, scalar.GetStep())
+		}
+		if _, known := s.latest[tag]; known || fresh[tag] {
+			continue
+		}
+		if fresh[tag] = true; len(s.latest)+len(fresh) > wire.MaxTags {
+			return protocolErrorf("the metric %q is one too many: a run has at most %d tags", tag, wire.MaxTags)
+		}
 	}
 	return nil
 }

@@ -6,19 +6,19 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/grpc/status"
-
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
+	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // Outcome is how an attempt ended.
 type Outcome struct {
 	State run.State // SUCCEEDED, FAILED, STOPPED or INTERRUPTED
 	Err   error     // nil if SUCCEEDED; carries the exit code
+	Stack string    // where the experiment's error comes from, if it says so; for the log
 	// Attempt is the number of the attempt that ended so.
 	Attempt int
 	Step    uint64
@@ -53,6 +53,8 @@ func (e ending) outcome() Outcome {
 	case e.err != nil:
 		return failed(e.err)
 	}
+	failure := e.response.GetFailure()
+	message, stack := wire.Text(failure.GetMessage(), wire.MaxFailureBytes), wire.Text(failure.GetStack(), wire.MaxFailureBytes)
 	switch e.response.GetOutcome() {
 	case experimentv1.Outcome_OUTCOME_FINISHED:
 		return e.finished()
@@ -62,10 +64,9 @@ func (e ending) outcome() Outcome {
 		}
 		return Outcome{State: endOf(e.asked), Err: e.asked}
 	case experimentv1.Outcome_OUTCOME_FAILED:
-		return Outcome{State: run.Failed, Err: exit.Errorf(exit.TrainFailed, "the experiment failed: %s", e.response.GetFailure().GetMessage())}
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.TrainFailed, "the experiment failed: %s", message), Stack: stack}
 	case experimentv1.Outcome_OUTCOME_PANICKED:
-		failure := e.response.GetFailure()
-		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the experiment panicked: %s\n%s", failure.GetMessage(), failure.GetStack())}
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the experiment panicked: %s\n%s", message, stack)}
 	default:
 		return protocolBroken("its answer to Train has no outcome")
 	}
@@ -81,6 +82,9 @@ func endOf(asked error) run.State {
 
 // finished believes a plugin only as far as its final checkpoint goes.
 func (e ending) finished() Outcome {
+	if err := wire.CheckResult(e.response.GetResult()); err != nil {
+		return protocolBroken(err.Error())
+	}
 	if e.last == nil || e.last.Reason != checkpoint.Final {
 		return protocolBroken("it finished without a final checkpoint")
 	}
@@ -107,7 +111,7 @@ func failed(err error) Outcome {
 		}
 		return Outcome{State: state, Err: err}
 	case !errors.As(err, &ended):
-		return protocolBroken(status.Convert(err).Message())
+		return protocolBroken(plugin.Refusal(err))
 	case ended.Signal != 0:
 		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Interrupted, "%w", err)}
 	case ended.Panicked():

@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 )
 
@@ -39,7 +42,21 @@ func (r *reporter) report() {
 	first := r.seen[0]
 	r.seen = append(r.seen, now)
 	r.attempt.log.Write(eventlog.Event{
-		Kind: eventlog.Stepped, Step: now.step, TotalSteps: progress.TotalSteps, Metrics: latest,
+		Kind: eventlog.Stepped, Step: now.step, TotalSteps: progress.TotalSteps, Metrics: readable(latest),
 		StepsPerSecond: float64(now.step-first.step) / now.time.Sub(first.time).Seconds(),
 	})
+}
+
+// maxReported bounds the bytes of the tags in one report: it is a line for people, and comes each second.
+const maxReported = 16 << 10
+
+// readable is as many of the metrics, in the order of their tags, as a report has room for.
+func readable(latest checkpoint.Metrics) checkpoint.Metrics {
+	size := 0
+	for _, tag := range slices.Sorted(maps.Keys(latest)) {
+		if size += len(tag); size > maxReported {
+			delete(latest, tag)
+		}
+	}
+	return latest
 }

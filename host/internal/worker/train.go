@@ -169,8 +169,8 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
 		Env: environment, Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
+		Sign:    a.life.sign,
 		Output: func(line string) {
-			a.life.sign()
 			a.log.Write(eventlog.Event{Kind: eventlog.Printed, Message: line})
 		},
 	})

@@ -147,6 +147,9 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 		log.Say(eventlog.Warning, "%s", warning)
 	}
 	defer func() {
+		if outcome.Stack != "" {
+			log.Say(eventlog.Warning, "where the experiment failed:\n%s", outcome.Stack)
+		}
 		cause := eventlog.EndedWell
 		if outcome.Err != nil {
 			cause = outcome.Err.Error()
