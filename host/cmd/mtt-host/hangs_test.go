@@ -1,8 +1,10 @@
 package main_test
 
 import (
+	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -104,6 +106,42 @@ var hangs = []promise{
 		b.check(p.wait(), 6)
 		b.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
 	}},
+	{"a viewer ends when its reader leaves, also while nothing is printed", func(b *bench) {
+		run := b.start("run", pluginPath("faulty"), "--name", "r", "--env-var", "FAULTY=ignores-cancel", "--stall", "0")
+		b.eventually("the plugin is quiet", func() bool { return exists(b.path("files", "r", "child")) })
+		for _, args := range [][]string{{"attach", "r"}, {"logs", "r", "-f"}, {"wait", "r"}, {"logs", "r", "-f", "-o", "json"}} {
+			viewer, reader := b.startRead(args...)
+			if args[0] != "wait" {
+				if _, err := bufio.NewReader(reader).ReadString('\n'); err != nil {
+					b.Fatal(err)
+				}
+			}
+			reader.Close()
+			if r := viewer.wait(); r.code != 141 {
+				b.Errorf("%v ended with exit code %d, want 141", args, r.code)
+			}
+		}
+		if !run.running() {
+			b.Error("the run has ended with its viewers")
+		}
+		run.twice()
+		run.wait()
+	}},
+	{"a run in the foreground outlives its reader, and exits as it ends", func(b *bench) {
+		for fault, code := range map[string]int{"none": 0, "error": 3} {
+			for _, format := range []string{"text", "json"} {
+				name := fault + "-" + format
+				run, reader := b.startRead("run", pluginPath("faulty"), "--name", name, "--env-var", "FAULTY="+fault, "-o", format, "--new=false")
+				if _, err := bufio.NewReader(reader).ReadString('\n'); err != nil {
+					b.Fatal(err)
+				}
+				reader.Close()
+				if r := run.wait(); r.code != code {
+					b.Errorf("run %s ended with exit code %d, want %d", name, r.code, code)
+				}
+			}
+		}
+	}},
 }
 
 func TestHangs(t *testing.T) {
@@ -145,6 +183,20 @@ func (p *process) twice() {
 	p.signal(syscall.SIGINT)
 	p.waitFor("asked to stop")
 	p.signal(syscall.SIGINT)
+}
+
+// startRead starts a command whose stdout and stderr are one pipe, with its reader.
+func (b *bench) startRead(args ...string) (*process, *os.File) {
+	b.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer writer.Close()
+	b.Cleanup(func() { reader.Close() })
+	command := exec.Command(hostPath, args...)
+	command.Stdout, command.Stderr = writer, writer
+	return b.startCommand(command), reader
 }
 
 // wrapped returns a plugin that is a script: it leaves a child in a session of its own, and becomes one of the programs.

@@ -193,7 +193,12 @@ func (b *bench) startCommand(cmd *exec.Cmd) *process {
 		"GOCACHE=" + goEnv("GOCACHE"), "GOFLAGS=" + goEnv("GOFLAGS"), "GOMODCACHE=" + goEnv("GOMODCACHE"),
 		"GOPROXY=" + goEnv("GOPROXY"),
 	}, b.env...)
-	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
+	if cmd.Stdout == nil {
+		cmd.Stdout = &p.stdout
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = &p.stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {

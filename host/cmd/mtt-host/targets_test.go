@@ -154,6 +154,31 @@ var targets = []promise{
 		}
 		b.expect(5, []string{"volume ls"}, "volume", "get", vol, "nosuch")
 	}},
+	{"a name of any bytes keeps the columns of a table", func(b *bench) {
+		vol := b.dir("vol")
+		for _, name := range []string{"plain", "latin-\xe9", "tab\tand\nline", "\x1b[31mred", "wide-日本", "combined-e\u0301", "hidden-\u200b", `back\slash`} {
+			b.writeAs(filepath.Join(vol, name), "content", 0o644)
+		}
+		table := b.expect(0, nil, "volume", "ls", vol).stdout
+		for _, want := range []string{`latin-\xe9 `, `tab\tand\nline `, `\x1b[31mred `, "wide-日本 ", "combined-e\u0301 ", `hidden-\u200b `, `back\slash `} {
+			if !strings.Contains(table, want) {
+				b.Errorf("want %q in\n%s", want, table)
+			}
+		}
+		at := -1
+		for line := range strings.Lines(strings.NewReplacer("日本", "four", "e\u0301", "e").Replace(table)) {
+			column := strings.Index(line, "file")
+			if strings.HasPrefix(line, "PATH") {
+				column = strings.Index(line, "TYPE")
+			}
+			if at < 0 {
+				at = column
+			}
+			if column != at {
+				b.Errorf("the second column of %q begins at %d, and that of others at %d", line, column, at)
+			}
+		}
+	}},
 }
 
 func TestCommandsWriteToWhatWasMeant(t *testing.T) {

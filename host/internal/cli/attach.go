@@ -31,6 +31,7 @@ func newAttach() *cobra.Command {
 			defer on.Close()
 			signals, release := catch(command.Context())
 			defer release()
+			signals.stop = whileRead(signals.stop, command.OutOrStdout(), command.ErrOrStderr())
 			view := newView(command.ErrOrStderr())
 			return follow(command, common, signals, release, view, watched)
 		},
@@ -50,6 +51,9 @@ func follow(command *cobra.Command, common common, signals signals, release func
 		if err == nil {
 			view.show(event)
 		}
+	}
+	if err := unread(signals.stop); err != nil {
+		return err
 	}
 	interrupted := signals.stop.Err() != nil
 	release()
@@ -125,6 +129,7 @@ func newLogs() *cobra.Command {
 			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
+			signals.stop = whileRead(signals.stop, command.OutOrStdout())
 			if follow {
 				logged = logged.Watched(signals.stop, view.warn, view.say)
 				common.warnOf(signals.stop, logged, view.warn)
@@ -140,7 +145,7 @@ func newLogs() *cobra.Command {
 					return err
 				}
 			}
-			return nil
+			return unread(signals.stop)
 		},
 	}
 	common.add(command.Flags())
@@ -197,6 +202,7 @@ func newWait() *cobra.Command {
 			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
+			signals.stop = whileRead(signals.stop, command.OutOrStdout())
 			var (
 				infos []*run.Info
 				first error
@@ -242,6 +248,8 @@ func untilEnd(ctx context.Context, r *run.Run) error {
 			err = r.Refresh(ctx)
 		}
 		switch {
+		case unread(ctx) != nil:
+			return unread(ctx)
 		case ctx.Err() != nil:
 			return exit.Errorf(exit.Signalled, "run %s is not waited for any more", r.ID)
 		case err != nil || !live:

@@ -111,7 +111,7 @@ func printChecks(command *cobra.Command, common common, checks []doctor.Check) e
 	} else {
 		rows := [][]string{}
 		for _, check := range checks {
-			rows = append(rows, []string{string(check.Status), check.Name, check.Found})
+			rows = withLines(rows, string(check.Status), check.Name, check.Found)
 			for line := range strings.Lines(check.Remedy) {
 				rows = append(rows, []string{"", "", "→ " + strings.TrimRight(line, "\n")})
 			}

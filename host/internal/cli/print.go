@@ -2,13 +2,11 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -29,15 +27,6 @@ func printList[T any](to io.Writer, items []T) error {
 		Schema string `json:"schema"`
 		Items  []T    `json:"items"`
 	}{"mtt.list/v1", items})
-}
-
-// printTable prints rows in aligned columns; the first row is the heading.
-func printTable(to io.Writer, rows [][]string) error {
-	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(table, strings.Join(row, "\t"))
-	}
-	return table.Flush()
 }
 
 func metricsText(metrics checkpoint.Metrics) string {

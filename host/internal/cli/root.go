@@ -32,9 +32,17 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	log.SetOutput(io.Discard)
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	out := &output{to: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(context.Background())
+	lost := out.failure()
+	switch {
+	case err == nil:
+		err = lost
+	case lost != nil && !errors.Is(err, lost) && !errors.Is(lost, syscall.EPIPE): // which the command's own error does not say
+		printError(stderr, lost, command.Flags())
+	}
 	if err == nil {
 		return int(exit.OK)
 	}

@@ -147,6 +147,9 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 	signals, release := catch(command.Context())
 	defer release()
 	go thisHost() // beside the preparations
+	if !detach {
+		outlivesReader(command.OutOrStdout())
+	}
 	on, err := common.place(signals.stop, create)
 	if err != nil {
 		return err
@@ -224,8 +227,8 @@ func summarize(command *cobra.Command, common common, view *view, ended *run.Run
 		return err
 	}
 	if common.json() {
-		if printErr := printJSON(command.OutOrStdout(), info); printErr != nil {
-			return printErr
+		if printErr := printJSON(command.OutOrStdout(), info); err == nil {
+			err = printErr
 		}
 	} else if err == nil {
 		fmt.Fprintln(command.OutOrStdout(), resultText(info))

@@ -145,7 +145,7 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		}
 	}
 	if info.Error != "" {
-		rows = append(rows, []string{"error", info.Error})
+		rows = withLines(rows, "error", info.Error)
 	}
 	for line := range strings.Lines(info.Next) {
 		rows = append(rows, []string{"what to do", strings.TrimSpace(line)})

@@ -82,7 +82,7 @@ func watchMirror(command *cobra.Command, on *modal.Backend, ids, args []string) 
 	signals, release := catch(command.Context())
 	defer release()
 	board := exec.Command(args[0], args[1:]...)
-	board.Stdin, board.Stdout, board.Stderr = command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()
+	board.Stdin, board.Stdout, board.Stderr = command.InOrStdin(), beneath(command.OutOrStdout()), command.ErrOrStderr()
 	if err := board.Start(); err != nil {
 		return exit.Errorf(exit.NotFound, "cannot start %s: %w", args[0], err)
 	}

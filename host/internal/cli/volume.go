@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,20 +156,7 @@ func (o *volumeOptions) printFiles(command *cobra.Command, entries []backend.Ent
 		if entry.Type == backend.File {
 			size = backend.SizeText(entry.Size)
 		}
-		name := entry.Path
-		if quoted := strconv.Quote(name); !printable(name) { // a name is anybody's, and must not drive the terminal
-			name = quoted
-		}
-		rows = append(rows, []string{name, string(entry.Type), size, entry.Modified.Local().Format(time.DateTime)})
+		rows = append(rows, []string{entry.Path, string(entry.Type), size, entry.Modified.Local().Format(time.DateTime)})
 	}
 	return printTable(command.OutOrStdout(), rows)
-}
-
-func printable(text string) bool {
-	for _, r := range text {
-		if !strconv.IsPrint(r) {
-			return false
-		}
-	}
-	return true
 }

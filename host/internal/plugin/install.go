@@ -191,7 +191,12 @@ func build(ctx context.Context, dir, output string, env []string) error {
 	}
 	reaper, _ := watch(command.Process.Pid)
 	defer reaper.release()
-	if err := command.Wait(); err != nil {
+	err = command.Wait()
+	if signal := killedBy(err); signal != 0 && ctx.Err() == nil {
+		return exit.Errorf(exit.Usage, "%s was not built: the go command was killed by signal %d (%s)\n%s", dir, int(signal), signal, strings.TrimRight(said.String(), "\n")).
+			Hint("If nobody has killed it, the machine may be short of memory. Make room, and repeat the command.")
+	}
+	if err != nil {
 		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(said.String(), "\n")).
 			Hint("A plugin is a directory with a Go main package, for which `go build` succeeds, or an executable made from one.")
 	}
@@ -204,6 +209,16 @@ func build(ctx context.Context, dir, output string, env []string) error {
 			Hint("Name the directory with the func main that calls sdk.Serve.")
 	}
 	return nil
+}
+
+// killedBy is the signal that has ended a process, by the error of waiting for it; 0 for none.
+func killedBy(err error) syscall.Signal {
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return status.Signal()
+		}
+	}
+	return 0
 }
 
 func checkExecutable(path string) error {

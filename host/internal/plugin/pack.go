@@ -177,6 +177,9 @@ func goList(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = dir
 	out, err := command.Output()
+	if signal := killedBy(err); signal != 0 && ctx.Err() == nil {
+		return nil, exit.Errorf(exit.Usage, "%s was not packed: the go command was killed by signal %d (%s)", dir, int(signal), signal)
+	}
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return nil, exit.Errorf(exit.Usage, "%s cannot be packed:\n%s", dir, bytes.TrimSpace(failed.Stderr))
 	}
