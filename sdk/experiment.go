@@ -60,8 +60,8 @@ const (
 )
 
 // Experiment describes a program that trains. C is its configuration: a struct whose exported fields have json names
-// and, for people, `jsonschema:"…"` descriptions. Its JSON Schema is made from the type, and Defaults fills in what a
-// user leaves out.
+// and, for people, `jsonschema:"…"` descriptions. Its JSON Schema is made from the type, with the
+// range of each number type, and Defaults fills in what a user leaves out.
 type Experiment[C any] struct {
 	// Name is the experiment's, `[a-z][a-z0-9-]{0,62}`. It is part of every run's identity.
 	Name string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -15,11 +16,24 @@ func schemaOf[C any](defaults C) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(schema)
+	raw, err := json.Marshal(schema)
+	return exactLimits(raw), err
 }
 
 func inferSchema[C any](defaults C) (*jsonschema.Schema, error) {
-	schema, err := jsonschema.For[C](nil)
+	schema, err := typeSchema(defaults, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := schema.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true}); err != nil {
+		return nil, fmt.Errorf("the defaults of the configuration do not fit its type (a map must not be nil): %w", err)
+	}
+	// Only now with the ranges: to the validator, numbers are float64s, and so the largest int64 is beyond its own range.
+	return typeSchema(defaults, ranges(reflect.TypeFor[C]()))
+}
+
+func typeSchema[C any](defaults C, known map[reflect.Type]*jsonschema.Schema) (*jsonschema.Schema, error) {
+	schema, err := jsonschema.For[C](&jsonschema.ForOptions{TypeSchemas: known})
 	if err != nil {
 		return nil, fmt.Errorf("the configuration %T has no JSON Schema: %w", defaults, err)
 	}
@@ -30,13 +44,7 @@ func inferSchema[C any](defaults C) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the defaults of the configuration are not JSON: %w", err)
 	}
-	if err := setDefaults(schema, raw); err != nil {
-		return nil, err
-	}
-	if _, err := schema.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true}); err != nil {
-		return nil, fmt.Errorf("the defaults of the configuration do not fit its type (a map must not be nil): %w", err)
-	}
-	return schema, nil
+	return schema, setDefaults(schema, raw)
 }
 
 // isSection says whether a property is a struct, whose own properties have the defaults. Any other value, a list or a

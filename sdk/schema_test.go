@@ -3,9 +3,13 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"maps"
+	"math"
 	"os"
+	"strings"
 	"testing"
+	"time"
 )
 
 // everyKind is a configuration with each kind of value.
@@ -95,6 +99,56 @@ func TestUnknownKeyIsRefusedAtEveryDepth(t *testing.T) {
 	} {
 		if _, err := parseConfig(everyDefault(), []byte(config)); err == nil {
 			t.Errorf("%s was taken", config)
+		}
+	}
+}
+
+// numbers is a configuration with each type of number.
+type numbers struct {
+	Int     int               `json:"int"`
+	Int8    int8              `json:"int8"`
+	Int32   int32             `json:"int32"`
+	Int64   int64             `json:"int64"`
+	Uint    uint              `json:"uint"`
+	Uint16  uint16            `json:"uint16"`
+	Uint64  uint64            `json:"uint64"`
+	Float32 float32           `json:"float32"`
+	Float64 float64           `json:"float64"`
+	Wait    time.Duration     `json:"wait"`
+	Level   slog.Level        `json:"level"`
+	Since   time.Time         `json:"since"`
+	Maybe   *int64            `json:"maybe"`
+	List    []uint64          `json:"list"`
+	Map     map[string]uint32 `json:"map"`
+	Within  struct {
+		Deep float32 `json:"deep"`
+	} `json:"within"`
+}
+
+func TestSchemaHasTheRangeOfEachType(t *testing.T) {
+	raw, err := schemaOf(numbers{Int64: math.MaxInt64, Uint64: math.MaxUint64, Float32: math.MaxFloat32, Map: map[string]uint32{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"int":{"type":"integer","default":0,"minimum":-9223372036854775808,"exclusiveMaximum":9223372036854775808}`,
+		`"int8":{"type":"integer","default":0,"minimum":-128,"maximum":127}`,
+		`"int32":{"type":"integer","default":0,"minimum":-2147483648,"maximum":2147483647}`,
+		`"int64":{"type":"integer","default":9223372036854775807,"minimum":-9223372036854775808,"exclusiveMaximum":9223372036854775808}`,
+		`"uint":{"type":"integer","default":0,"minimum":0,"exclusiveMaximum":18446744073709551616}`,
+		`"uint16":{"type":"integer","default":0,"minimum":0,"maximum":65535}`,
+		`"uint64":{"type":"integer","default":18446744073709551615,"minimum":0,"exclusiveMaximum":18446744073709551616}`,
+		`"float32":{"type":"number","default":3.4028235e+38,"minimum":-3.4028234663852886e+38,"maximum":3.4028234663852886e+38}`,
+		`"float64":{"type":"number","default":0}`,
+		`"wait":{"type":"integer","default":0,"minimum":-9223372036854775808,"exclusiveMaximum":9223372036854775808}`,
+		`"level":{"type":"string","default":"INFO"}`,
+		`"maybe":{"type":["null","integer"],"default":null,"minimum":-9223372036854775808,"exclusiveMaximum":9223372036854775808}`,
+		`"items":{"type":"integer","minimum":0,"exclusiveMaximum":18446744073709551616}`,
+		`"additionalProperties":{"type":"integer","minimum":0,"maximum":4294967295}`,
+		`"deep":{"type":"number","default":0,"minimum":-3.4028234663852886e+38,"maximum":3.4028234663852886e+38}`,
+	} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("want %s in %s", want, raw)
 		}
 	}
 }

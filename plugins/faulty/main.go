@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
 
@@ -31,7 +32,11 @@ var faults = []fault{
 	{"describe-exits", "ends in Describe", func() { serveWire(1, wireFault{describe: func() { os.Exit(4) }}) }},
 	{"describe-killed", "is killed in Describe", func() { serveWire(1, wireFault{describe: killSelf}) }},
 	{"describe-nonsense", "describes itself with an empty name and no schema", func() { serveWire(1, wireFault{nonsense: true}) }},
+	{"schema", "describes itself with the configuration schema that the variable SCHEMA has", func() {
+		serveWire(1, wireFault{described: func(d *experimentv1.DescribeResponse) { d.ConfigSchema = []byte(os.Getenv("SCHEMA")) }})
+	}},
 	// Train, on the wire.
+	{"refuses-config", "does not take the configuration", func() { serveWire(1, wireFault{train: refuseConfig}) }},
 	{"no-outcome", "answers Train without an outcome", func() { serveWire(1, wireFault{}) }},
 	{"no-final", "finishes without a final checkpoint", func() { serveWire(1, wireFault{train: finishWithoutFinal}) }},
 	{"metric-gap", "leaves out numbers of metric points", func() { serveWire(1, wireFault{train: leaveGap}) }},

@@ -7,6 +7,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
@@ -93,6 +95,10 @@ func (s *wireServer) Stop(context.Context, *experimentv1.StopRequest) (*experime
 
 func finishWithoutFinal(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
 	return &experimentv1.TrainResponse{Outcome: experimentv1.Outcome_OUTCOME_FINISHED, Result: map[string]float64{"accuracy": 1}}, nil
+}
+
+func refuseConfig(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	return nil, status.Error(codes.InvalidArgument, "steps: 20 is not a prime")
 }
 
 func leaveGap(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {

@@ -9,6 +9,9 @@ import (
 
 // What fails names what is to blame, and what can be done about it.
 var culprits = []promise{
+	{"a value beyond the limits of its type is the user's, and no run is made", valuesBeyondTheirTypes},
+	{"a value at the limit of its type arrives to the last digit", valuesAtTheirLimits},
+	{"a configuration that a plugin does not take is the user's", refusedConfiguration},
 	{"tests that signals end pass where the shell that starts them ignores signals", testsSetTheirSignals},
 	{"a stdout that cannot be written is an error of every command", func(b *bench) {
 		b.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-S", "steps=10")

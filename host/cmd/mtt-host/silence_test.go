@@ -16,6 +16,9 @@ var silence = []promise{
 	{"which of several runs of one identity ended last decides, not which began last", lastEndDecides},
 	{"a loop around run does not start over, and one around resume goes on", loopsDoNotStartOver},
 	{"run after a failure is refused on Modal too", runAfterFailureOnModal},
+	{"a value that would be changed on its way is refused, and its key named", changedValues},
+	{"a value is one, however it is written, and so is the identity", oneValueOneIdentity},
+	{"a configuration schema that breaks the rules is the plugin's fault", brokenSchemas},
 	{"a message lists a few runs and counts the others", manyUnfinishedRuns},
 }
 
@@ -126,4 +129,110 @@ func copyExecutable(from, to string) error {
 		return err
 	}
 	return os.WriteFile(to, append(raw, 0), 0o755)
+}
+
+// given writes a configuration file.
+func (b *bench) given(name, content string) (path string) {
+	b.Helper()
+	path = filepath.Join(filepath.Dir(b.tmp), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+func changedValues(b *bench) {
+	sets := map[string][]string{
+		"text=caf\xe9":                            {"configuration key text", "not UTF-8", `caf\xe9`},
+		"weights.caf\xe9=1":                       {"not UTF-8"},
+		`weights={"a":1,"a":2}`:                   {"configuration key weights.a is given twice"},
+		`weights={"\udc00":2}`:                    {"half of a surrogate pair"},
+		`adam={"beta":1,"b\u0065ta":2}`:           {"configuration key adam.beta is given twice"},
+		"lr=1e400":                                {"configuration key lr", "1e400 does not fit"},
+		"lr=1e-400":                               {"configuration key lr", "1e-400 is nearer to 0"},
+		"lr=NaN":                                  {"configuration key lr", "want number"},
+		"layers=[1,2147483648]":                   {"configuration key layers[1]", "2147483648 is out of range"},
+		"big=1e300":                               {"configuration key big", "1e300 does not fit"},
+		"layers=" + strings.Repeat("[", 20_000):   {"configuration key layers: want null or array"},
+		"layers=[" + strings.Repeat("1,", 20_000): {"configuration key layers: want null or array, got string", "bytes)"},
+	}
+	for set, words := range sets {
+		r := b.expect(2, words, "run", pluginPath("values"), "-S", set)
+		if len(r.stderr) > 2000 {
+			b.Errorf("%d bytes on stderr: %.2000s", len(r.stderr), r.stderr)
+		}
+	}
+	for _, file := range []struct {
+		name, content string
+		words         []string
+	}{
+		{"latin.json", "{\"text\":\"caf\xe9\"}", []string{"configuration key text", "not UTF-8"}},
+		{"latin.toml", "text = \"caf\xe9\"", []string{"not TOML"}},
+		{"surrogate.json", `{"text":"\ud800"}`, []string{"configuration key text", `\ud800`}},
+		{"twice.json", `{"lr":0.1,"lr":0.2}`, []string{"configuration key lr is given twice"}},
+		{"nested.json", `{"adam":{"beta":0.1,"beta":0.1}}`, []string{"configuration key adam.beta is given twice"}},
+		{"twice.toml", "lr = 0.1\nlr = 0.2", []string{"lr"}},
+		{"nan.toml", "lr = nan", []string{"configuration key lr", "NaN"}},
+		{"large.toml", "big = 9223372036854775808", []string{"9223372036854775808"}},
+		{"two.json", `{} {}`, []string{"not JSON"}},
+		{"empty.json", "", []string{"not JSON"}},
+		{"deep.json", strings.Repeat(`{"adam":`, 100_000), []string{"not JSON"}},
+		{"list.json", "[]", []string{"want an object"}},
+	} {
+		r := b.expect(2, append(file.words, file.name), "run", pluginPath("values"), "--config", b.given(file.name, file.content))
+		if len(r.stderr) > 2000 {
+			b.Errorf("%d bytes on stderr: %.2000s", len(r.stderr), r.stderr)
+		}
+	}
+	if runs := b.runs(); len(runs) != 0 {
+		b.Errorf("runs were made: %+v", runs)
+	}
+}
+
+func oneValueOneIdentity(b *bench) {
+	values := func(more ...string) []string {
+		return append([]string{"run", pluginPath("values"), "--name", "r"}, more...)
+	}
+	b.expect(0, nil, values("-S", "text=é😀", "-S", "lr=-0.0", "-S", "big=9007199254740993", "-S", "weights.x=0.5", "-S", "weights.y=1e0")...)
+	const given = `{"big":9007199254740993,"huge":0,"small":0,"lr":-0,"lr32":0.1,"text":"é😀","layers":null,"weights":{"x":0.5,"y":1},"adam":{"beta":0}}`
+	if got := b.read("files", "r", "config.json"); got != given {
+		b.Errorf("the experiment was given %s\nwant %s", got, given)
+	}
+	for name, content := range map[string]string{
+		"a.json":   "\uFEFF" + `{"text":"\u00e9\uD83D\uDE00","lr":-0,"big":9.007199254740993e15,"weights":{"y":1.0,"x":5e-1}}`,
+		"a.toml":   "\uFEFFtext = \"\\u00e9😀\"\nlr = -0.0\nbig = 9_007_199_254_740_993\n[weights]\ny = 1\nx = 0.50",
+		"all.json": given,
+	} {
+		b.expect(0, []string{"has finished already"}, values("--config", b.given(name, content))...)
+	}
+	b.expect(0, []string{"has finished already"}, values("--config", b.given("b.json", `{"text":"other"}`), "-S", "text=another", "-S", "text=é😀",
+		"-S", "lr=-0", "-S", "big=9007199254740993", "-S", `weights={"x":0.5}`, "-S", "weights.y=1")...)
+	b.expect(65, []string{"text"}, values("-S", "text=e\u0301😀", "-S", "lr=-0", "-S", "big=9007199254740993", "-S", `weights={"x":0.5,"y":1}`)...) // other characters
+}
+
+func brokenSchemas(b *bench) {
+	const property = `{"type":"object","properties":{"x":%s},"additionalProperties":false}`
+	for schema, words := range map[string][]string{
+		`{"type":"object","properties":{"x":{"type":"integer"}},"additionalProperties":false}`:            {"configuration key x has no default"},
+		`{"type":"object","properties":{"x":{"type":"integer","default":1}},"additionalProperties":true}`: {"admits keys", `"additionalProperties": false`},
+		`{"type":"object"}`: {"admits keys"},
+		`{"type":"object","patternProperties":{".*":{"default":1}},"additionalProperties":false}`: {"admits keys"},
+		`["x"]`:       {"not a JSON Schema"},
+		`{"type":`:    {"not JSON"},
+		"\"caf\xe9\"": {"not UTF-8"},
+		fmt.Sprintf(property, `{"type":"integer","default":"a"}`):                                                            {"configuration key x: want integer"},
+		fmt.Sprintf(property, `{"type":"integer","default":0,"minimum":1}`):                                                  {"configuration key x: 0 is out of range"},
+		fmt.Sprintf(property, `{"type":"object","properties":{"y":{"type":"integer"}},"additionalProperties":false}`):        {"configuration key x.y has no default"},
+		fmt.Sprintf(property, `{"type":"object","properties":{"y":{"default":1}},"default":3,"additionalProperties":false}`): {"configuration key x: want object"},
+		fmt.Sprintf(property, `{"$ref":"#","default":{}}`):                                                                   {`"#"`},
+		`{"type":"object","properties":{"a\u001b[2J":{"default":1}},"additionalProperties":false}`:                           {"cannot be a configuration key"},
+		`{"type":"object","$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}},"additionalProperties":false}`:               {"refers to itself"},
+	} {
+		args := []string{pluginPath("faulty"), "--env-var", "FAULTY=schema", "--env-var", "SCHEMA=" + schema}
+		b.expect(70, append(words, "broke the protocol"), append([]string{"run"}, args...)...)
+		b.expect(70, words, append([]string{"plugin", "describe"}, args...)...)
+	}
+	if runs := b.runs(); len(runs) != 0 {
+		b.Errorf("runs were made: %+v", runs)
+	}
 }

@@ -84,7 +84,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	options.add(flags)
 	elsewhere.add(flags)
 	addDetach(flags, &detach)
-	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
+	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again, and of one key the last counts")
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
 	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
 	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")

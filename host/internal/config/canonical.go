@@ -3,8 +3,6 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"math/big"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -44,7 +42,7 @@ func appendCanonical(out *bytes.Buffer, schema *jsonschema.Schema, value any) er
 			if i > 0 {
 				out.WriteByte(',')
 			}
-			if err := appendCanonical(out, schema.Items, element); err != nil {
+			if err := appendCanonical(out, items(schema), element); err != nil {
 				return err
 			}
 		}
@@ -58,16 +56,11 @@ func appendCanonical(out *bytes.Buffer, schema *jsonschema.Schema, value any) er
 }
 
 func appendNumber(out *bytes.Buffer, schema *jsonschema.Schema, number json.Number) error {
-	if isInteger(number) && (schema == nil || !is(schema, "number")) {
-		exact, _ := new(big.Rat).SetString(number.String())
-		out.WriteString(exact.Num().String())
-		return nil
-	}
-	float, err := number.Float64()
+	value, err := numeric(schema, number)
 	if err != nil {
-		return fmt.Errorf("%s does not fit into a 64-bit float: %w", number, err)
+		return err
 	}
-	return appendJSON(out, float)
+	return appendJSON(out, value)
 }
 
 func appendJSON(out *bytes.Buffer, value any) error {
@@ -87,25 +80,10 @@ func property(schema *jsonschema.Schema, key string) *jsonschema.Schema {
 	return schema.AdditionalProperties
 }
 
-// maxExponent bounds the work for a number such as 1e999999999, which is an integer of a billion digits.
-const maxExponent = 400
-
-// isInteger says whether the number has an integral value, however it is written: 3, 3.0 and 3e2 are.
-func isInteger(number json.Number) bool {
-	if _, exponent, ok := cutExponent(number.String()); ok && (exponent > maxExponent || exponent < -maxExponent) {
-		return false
+// items is the schema of the elements of a list, nil where the schema says nothing about them.
+func items(schema *jsonschema.Schema) *jsonschema.Schema {
+	if schema == nil {
+		return nil
 	}
-	exact, ok := new(big.Rat).SetString(number.String())
-	return ok && exact.IsInt()
-}
-
-func cutExponent(number string) (mantissa string, exponent int, ok bool) {
-	i := bytes.IndexAny([]byte(number), "eE")
-	if i < 0 {
-		return number, 0, false
-	}
-	if _, err := fmt.Sscanf(number[i+1:], "%d", &exponent); err != nil {
-		return number, maxExponent + 1, true // too large for an int
-	}
-	return number[:i], exponent, true
+	return schema.Items
 }

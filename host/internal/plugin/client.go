@@ -47,6 +47,7 @@ type Plugin struct {
 	process  *process
 	output   *output
 	services *grpc.Server // of the host, for the plugin
+	called   calls        // of services
 }
 
 // Start starts the plugin and shakes hands with it. Cancelling ctx ends it before it has; later it means nothing.
@@ -72,10 +73,8 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 			return process.connections.dial(ctx, address)
 		})},
 	})
-	plugin := &Plugin{
-		path: options.Executable.Name, client: client, process: process, output: output,
-		services: grpc.NewServer(grpc.MaxRecvMsgSize(wire.MaxMessageBytes), grpc.WaitForHandlers(true)),
-	}
+	plugin := &Plugin{path: options.Executable.Name, client: client, process: process, output: output}
+	plugin.services = grpc.NewServer(append(plugin.called.options(), grpc.MaxRecvMsgSize(wire.MaxMessageBytes), grpc.WaitForHandlers(true))...)
 	defer context.AfterFunc(ctx, func() { _ = process.Kill(ctx) })()
 	var err error
 	if address, err = client.Start(); err != nil {

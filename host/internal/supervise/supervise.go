@@ -119,9 +119,9 @@ func stopBetween(r *run.Run, outcome worker.Outcome, cause error) (worker.Outcom
 }
 
 // retryable says whether another attempt could end otherwise: not if the run has its result or was stopped, and not if
-// the outputs cannot be written.
+// the outputs cannot be written or the plugin did not take the configuration.
 func retryable(outcome worker.Outcome) bool {
-	return outcome.State == run.Failed || outcome.State == run.Interrupted && exit.Of(outcome.Err) == exit.Interrupted
+	return outcome.State == run.Failed && exit.Of(outcome.Err) != exit.Usage || outcome.State == run.Interrupted && exit.Of(outcome.Err) == exit.Interrupted
 }
 
 // conclude writes the result of a run that failed for good.

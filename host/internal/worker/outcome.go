@@ -100,10 +100,14 @@ func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 // failed classifies a call to Train that did not return an outcome.
 func failed(err error) Outcome {
 	var (
-		ended *plugin.ExitError
-		known *exit.Error
+		ended   *plugin.ExitError
+		refused *plugin.ConfigError
+		known   *exit.Error
 	)
 	switch {
+	case errors.As(err, &refused):
+		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Usage, "%w", err).
+			Hint("See the keys: mtt-host plugin describe PLUGIN\nThen start another run, with other values.")}
 	case errors.As(err, &known): // it did not start, or it stalled
 		state := run.Failed
 		if known.Code == exit.Interrupted || known.Code == exit.Usage { // killed from outside, or the outputs' fault

@@ -38,7 +38,7 @@ func (a *attempt) train(ctx, stop context.Context, plan *plan) ending {
 	go func() {
 		response, err := plugin.Train(call, a.request(plan, plugin))
 		if err != nil {
-			err = plugin.Explain(err)
+			err = plugin.ExplainTrain(err)
 		} else {
 			plugin.Close()
 		}

@@ -302,7 +302,9 @@ type DescribeResponse struct {
 	// volume never share a prefix by accident: it is compared when a checkpoint is loaded.
 	CheckpointPrefix string `protobuf:"bytes,4,opt,name=checkpoint_prefix,json=checkpointPrefix,proto3" json:"checkpoint_prefix,omitempty"`
 	// JSON Schema (2020-12) of the configuration: an object whose properties each have a default, and which admits no
-	// others. UTF-8 JSON of at most 1048576 bytes (1 MiB).
+	// others; a property that has properties itself is held to the same, or has a default as a whole. Limits of numbers are
+	// checked to the last digit. A $ref names one of the root's $defs and leads back to nothing that it is part of.
+	// UTF-8 JSON of at most 1048576 bytes (1 MiB), no key twice in an object.
 	ConfigSchema []byte `protobuf:"bytes,5,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`
 	// Optional behaviour that this plugin offers. Unknown values are ignored. At most 100.
 	Capabilities []Capability `protobuf:"varint,6,rep,packed,name=capabilities,proto3,enum=mtt.experiment.v1.Capability" json:"capabilities,omitempty"`

@@ -55,9 +55,10 @@ type ExperimentServiceClient interface {
 	// The plugin connects to the host services first of all, before it touches an accelerator: the broker refuses a
 	// dial that comes more than 5 s after Train was called.
 	//
-	// How the experiment itself ended, a failure or a panic included, is data in the response. A gRPC status other than
-	// OK means that the plugin broke the protocol: INVALID_ARGUMENT if config_json does not fit the schema,
-	// FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be reached.
+	// How the experiment itself ended, a failure or a panic included, is data in the response. INVALID_ARGUMENT, before
+	// the plugin has called a host service, means that it does not take config_json. Any other gRPC status than OK means
+	// that it broke the protocol: FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be
+	// reached.
 	Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*TrainResponse, error)
 	// Stop asks a running Train for a checkpoint and a clean return within TrainRequest.stop_grace. It returns at once;
 	// Train's own return is the answer. A second call changes nothing. A call before Train counts for it when it comes,
@@ -119,9 +120,10 @@ type ExperimentServiceServer interface {
 	// The plugin connects to the host services first of all, before it touches an accelerator: the broker refuses a
 	// dial that comes more than 5 s after Train was called.
 	//
-	// How the experiment itself ended, a failure or a panic included, is data in the response. A gRPC status other than
-	// OK means that the plugin broke the protocol: INVALID_ARGUMENT if config_json does not fit the schema,
-	// FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be reached.
+	// How the experiment itself ended, a failure or a panic included, is data in the response. INVALID_ARGUMENT, before
+	// the plugin has called a host service, means that it does not take config_json. Any other gRPC status than OK means
+	// that it broke the protocol: FAILED_PRECONDITION for a second call, UNAVAILABLE if the host services cannot be
+	// reached.
 	Train(context.Context, *TrainRequest) (*TrainResponse, error)
 	// Stop asks a running Train for a checkpoint and a clean return within TrainRequest.stop_grace. It returns at once;
 	// Train's own return is the answer. A second call changes nothing. A call before Train counts for it when it comes,
