@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,5 +52,140 @@ func TestPluginGetsNoCredential(t *testing.T) {
 	}
 	if strings.Contains(string(raw), b.tmp+"\n") {
 		b.Error("the plugin's TMPDIR is that of the host, where it would leave what it makes")
+	}
+}
+
+// passed are the arguments of a run whose plugin writes down its environment, and which is given the variable SERVICE_KEY.
+func passed(name, fault string, more ...string) []string {
+	return append([]string{"run", pluginPath("faulty"), "--name", name, "--env-var", "FAULTY=" + fault, "--env-var", "SERVICE_KEY"}, more...)
+}
+
+func passedVariable(b *bench) {
+	unset := b.env
+	set := func(value string) { b.env = append(slices.Clone(unset), "SERVICE_KEY="+value) }
+	missing := []string{"the variable SERVICE_KEY", "is not set", "--env-var SERVICE_KEY=VALUE"}
+	b.expect(2, missing, passed("none", "environment")...)
+	b.expect(2, missing, passed("none", "environment", "-d")...)
+	if made, _ := filepath.Glob(b.path("runs", "*")); len(made) > 0 {
+		b.Errorf("there are runs: %q", made)
+	}
+
+	set("value-1")
+	b.expect(3, nil, passed("r", "error")...)
+	b.expect(75, nil, passed("k", "killed")...)
+	b.env = unset
+	b.expect(2, missing, "resume", "r", "--env-var", "FAULTY=environment")
+	b.expect(2, missing, "run", pluginPath("faulty"), "--name", "k", "--env-var", "FAULTY=none") // which goes on with it
+	b.expect(2, missing, passed("other", "environment", "--dry-run")...)
+	set("value-2")
+	b.expect(0, nil, "resume", "r", "--env-var", "FAULTY=environment")
+	b.gaveKey("r", "value-2")
+	b.expect(0, nil, passed("d", "environment", "-d")...)
+	b.expect(0, nil, "wait", "d")
+	b.gaveKey("d", "value-2")
+	b.noRecordHas("value-1")
+	b.noRecordHas("value-2")
+
+	b.expect(3, nil, passed("s", "error")...)
+	b.env = unset
+	b.expect(0, nil, "resume", "s", "--env-var", "FAULTY=environment", "--env-var", "SERVICE_KEY=told")
+	b.gaveKey("s", "told")
+	b.expect(0, nil, "plugin", "describe", pluginPath("faulty"), "--env-var", "FAULTY=none")
+	b.expect(2, missing, "plugin", "describe", pluginPath("faulty"), "--env-var", "FAULTY=none", "--env-var", "SERVICE_KEY")
+}
+
+// gaveKey wants the plugin of a run to have had SERVICE_KEY.
+func (b *bench) gaveKey(run, value string) {
+	b.Helper()
+	raw, err := os.ReadFile(b.path("files", run, "environment.txt"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if !slices.Contains(strings.Split(string(raw), "\n"), "SERVICE_KEY="+value) {
+		b.Errorf("the plugin of run %s was not given the value %q", run, value)
+	}
+}
+
+// noRecordHas looks for a text in all that mtt has written of runs.
+func (b *bench) noRecordHas(text string) {
+	b.Helper()
+	for _, kind := range []string{"runs", "checkpoints", "bin"} {
+		err := filepath.WalkDir(b.path(kind), func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() { // of Modal's runs, not all is here
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			if strings.Contains(string(raw), text) {
+				b.Errorf("%s has it", path)
+			}
+			return err
+		})
+		if err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+func passedVariableOnModal(b *bench) {
+	m := newModalBench(b.T)
+	unset := m.env
+	set := func(value string) { m.env = append(slices.Clone(unset), "SERVICE_KEY="+value) }
+	m.expect(2, []string{"the variable SERVICE_KEY", "is not set"}, passed("r", "error", "-d")...)
+	set("value-1")
+	m.expect(3, nil, passed("r", "error", "-S", "steps=300", "-S", "pause_ms=10")...)
+	m.env = unset
+	m.expect(2, []string{"the variable SERVICE_KEY", "is not set"}, "resume", "r", "-d")
+	set("value-2")
+	m.expect(0, nil, "resume", "r", "-d", "--env-var", "FAULTY=environment", "--supervisor-limit", "1s")
+	var secrets []string
+	m.until("a supervisor has handed over", func() bool {
+		secrets = append(secrets, m.secretNames()...)
+		_, supervisors := m.sandboxes("r")
+		return len(supervisors) > 2
+	})
+	m.expect(0, nil, "wait", "r")
+	if text := m.expect(0, nil, "volume", "get", "outputs", "files/r/environment.txt", "-").stdout; !strings.Contains(text, "\nSERVICE_KEY=value-2\n") {
+		m.Errorf("the plugin was not given the variable: %s", text)
+	}
+	if names := m.secretNames(); !slices.Equal(names, []string{"mtt-supervisor"}) || len(secrets) == 0 {
+		m.Errorf("behind the run there are the Secrets %q, while it was active %q", names, secrets)
+	}
+	m.fetch("r")
+	m.noRecordHas("value-1")
+	m.noRecordHas("value-2")
+	for _, kind := range []string{"sandboxes", "logs"} {
+		paths, _ := filepath.Glob(filepath.Join(m.fake.State, kind, "*"))
+		for _, path := range paths {
+			if raw, err := os.ReadFile(path); err != nil || strings.Contains(string(raw), "value-") {
+				m.Errorf("what Modal has of a Sandbox has it: %s, %v", path, err)
+			}
+		}
+	}
+}
+
+// secretNames are those of the Secrets that there are.
+func (m *modalBench) secretNames() (names []string) {
+	m.Helper()
+	paths, _ := filepath.Glob(filepath.Join(m.fake.State, "secrets", "*.json"))
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err == nil { // it is not removed just now
+			names = append(names, decode[struct{ Name string }](m.bench, string(raw)).Name)
+		}
+	}
+	return names
+}
+
+func recordedVariable(b *bench) {
+	b.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-S", "steps=10", "--env-var", "KEY=value")
+	info, err := os.Stat(b.path("runs", "r", "run.json"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		b.Errorf("run.json has mode %v, %v", info.Mode(), err)
+	}
+	if help := b.expect(0, nil, "run", "--help").stdout; !strings.Contains(help, "NAME alone") {
+		b.Errorf("the help does not say how a value is kept out of the records: %s", help)
 	}
 }

@@ -19,6 +19,9 @@ var silence = []promise{
 	{"a value that would be changed on its way is refused, and its key named", changedValues},
 	{"a value is one, however it is written, and so is the identity", oneValueOneIdentity},
 	{"a configuration schema that breaks the rules is the plugin's fault", brokenSchemas},
+	{"a variable that --env-var names alone is passed on, read anew by each command, and its value is in no record", passedVariable},
+	{"on Modal it goes by a Secret that lasts as long as the run", passedVariableOnModal},
+	{"what --env-var sets is recorded for the user alone", recordedVariable},
 	{"a message lists a few runs and counts the others", manyUnfinishedRuns},
 }
 

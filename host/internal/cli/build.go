@@ -48,7 +48,11 @@ func (p place) planBuild(ctx context.Context, name string, options run.Options) 
 	if err != nil {
 		return nil, run.Plugin{}, nil, err
 	}
-	description, err := plugin.Describe(ctx, executable, options.Env, time.Duration(options.StartTimeout))
+	environment, err := options.Environment(os.LookupEnv)
+	if err != nil {
+		return nil, run.Plugin{}, nil, err
+	}
+	description, err := plugin.Describe(ctx, executable, environment, time.Duration(options.StartTimeout))
 	return archive, run.Plugin{Path: source.Path}, description, err
 }
 

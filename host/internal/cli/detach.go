@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -41,9 +42,14 @@ func newSupervise() *cobra.Command {
 			defer locked.Unlock()
 			var once sync.Once
 			answer := func(err error) { once.Do(func() { inherited.Answer(err) }) }
+			passed, err := locked.Spec.Options.Passed(os.LookupEnv) // the environment is that of the command which started it
+			if err != nil {
+				answer(err)
+				return err
+			}
 			signals, release := catch(command.Context())
 			defer release()
-			_, err = supervise.Run(signals.now, signals.stop, locked, &worker.Worker{Run: locked, Version: version, Emit: func(event eventlog.Event) {
+			_, err = supervise.Run(signals.now, signals.stop, locked, &worker.Worker{Run: locked, Version: version, Secrets: passed, Emit: func(event eventlog.Event) {
 				if event.Kind == eventlog.Started {
 					answer(nil)
 				}

@@ -57,7 +57,7 @@ func newWork() *cobra.Command {
 			if err := copyExecutable(there.Executable(), executable); err != nil {
 				return err
 			}
-			secrets, err := secretsOf(there.Spec.Options.Modal)
+			secrets, err := secretsOf(there.Spec.Options)
 			if err != nil {
 				return err
 			}
@@ -94,10 +94,13 @@ func inSandbox(err error) error {
 	return err
 }
 
-// secretsOf returns the values of the keys that the plugin is to have, which Modal has put into our environment.
-func secretsOf(m *run.Modal) (map[string]string, error) {
-	secrets := map[string]string{}
-	for _, secret := range m.Secrets {
+// secretsOf returns the variables that the plugin is to have of Secrets, which Modal has put into our environment.
+func secretsOf(options run.Options) (map[string]string, error) {
+	secrets, err := options.Passed(os.LookupEnv)
+	if err != nil {
+		return nil, exit.Errorf(exit.NotFound, "%w", err)
+	}
+	for _, secret := range options.Modal.Secrets {
 		for _, key := range secret.Keys {
 			value, ok := os.LookupEnv(key)
 			if !ok {

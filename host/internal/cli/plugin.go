@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -84,7 +85,11 @@ func describe(ctx context.Context, name string, settings run.Options) (*plugin.D
 	} else if executable, err = plugin.InPlace(source); err != nil {
 		return nil, err
 	}
-	return plugin.Describe(ctx, executable, settings.Env, time.Duration(settings.StartTimeout))
+	environment, err := settings.Environment(os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return plugin.Describe(ctx, executable, environment, time.Duration(settings.StartTimeout))
 }
 
 func printDescription(command *cobra.Command, description *plugin.Description) error {

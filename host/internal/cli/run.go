@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -167,6 +168,12 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 		return err
 	}
 	defer choice.Run.Unlock()
+	var passed map[string]string
+	if !choice.Finished {
+		if passed, err = choice.Run.Spec.Options.Passed(os.LookupEnv); err != nil {
+			return err
+		}
+	}
 	if choice.Note != "" {
 		view.say(choice.Note)
 	}
@@ -187,7 +194,7 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 		}
 		return follow(command, common, signals, release, view, choice.Run)
 	default:
-		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Emit: view.show}, supervise.Here())
+		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Secrets: passed, Emit: view.show}, supervise.Here())
 	}
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
 	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped

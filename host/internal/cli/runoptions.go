@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ type pluginOptions struct {
 
 func (o *pluginOptions) add(flags *pflag.FlagSet) {
 	o.flags = flags
-	flags.StringArrayVar(&o.env, "env-var", nil, "`NAME=VALUE` in the plugin's environment; may be given again")
+	flags.StringArrayVar(&o.env, "env-var", nil, "`NAME=VALUE` in the plugin's environment, which is recorded; NAME alone passes on this command's, unrecorded; may be given again")
 	flags.DurationVar(&o.startTimeout, "start-timeout", time.Duration(run.DefaultOptions().StartTimeout), "time that the plugin has to start")
 }
 
@@ -115,19 +114,18 @@ func (o *runOptions) apply(options *run.Options) error {
 }
 
 func (o *pluginOptions) apply(options *run.Options) error {
-	options.Env = maps.Clone(options.Env) // that of a run is not to be changed before it is adopted
 	for _, variable := range o.env {
-		name, value, ok := strings.Cut(variable, "=")
-		if !ok || name == "" {
-			return exit.Errorf(exit.Usage, "--env-var %s: want NAME=VALUE", variable)
-		}
-		if strings.HasPrefix(name, "MODAL_TOKEN_") { // the value would be in run.json, for all to read
+		name, value, recorded := strings.Cut(variable, "=")
+		switch {
+		case name == "":
+			return exit.Errorf(exit.Usage, "--env-var %q: want NAME=VALUE, or NAME", variable)
+		case strings.HasPrefix(name, "MODAL_TOKEN_"):
 			return exit.Errorf(exit.Usage, "--env-var %s: Modal's credentials go to no plugin", name)
+		case recorded:
+			options.SetEnv(name, value)
+		default:
+			options.PassEnv(name)
 		}
-		if options.Env == nil {
-			options.Env = map[string]string{}
-		}
-		options.Env[name] = value
 	}
 	if o.flags.Changed("start-timeout") {
 		if o.startTimeout <= 0 {

@@ -4,6 +4,7 @@ package launch
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/config"
@@ -46,6 +47,9 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	}
 	options := run.DefaultOptions()
 	if err := request.Options(&options); err != nil {
+		return nil, err
+	}
+	if _, err := options.Passed(os.LookupEnv); err != nil {
 		return nil, err
 	}
 	code, description, err := request.install(ctx, options)
@@ -114,7 +118,11 @@ func Install(ctx context.Context, bin func() (string, error), name, binary strin
 			return run.Plugin{}, nil, err
 		}
 	}
-	description, err := plugin.Describe(ctx, asked, options.Env, time.Duration(options.StartTimeout))
+	environment, err := options.Environment(os.LookupEnv)
+	if err != nil {
+		return run.Plugin{}, nil, err
+	}
+	description, err := plugin.Describe(ctx, asked, environment, time.Duration(options.StartTimeout))
 	if err != nil {
 		return run.Plugin{}, nil, err
 	}

@@ -93,13 +93,23 @@ func publish(path string, raw []byte, name func(from, to string) error) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// RecordMode is the permission bits of one of a run's records. Those that hold its options, and so what --env-var has set, are
+// for the user alone who has made the run.
+func RecordMode(path string) fs.FileMode {
+	name, of := filepath.Base(path), filepath.Base(filepath.Dir(filepath.Dir(path)))
+	if name == "run.json" || name == "claim.json" && of == "supervisors" {
+		return 0o600
+	}
+	return 0o644
+}
+
 // writeTemporary makes a file beside the one at path, durably, and returns its name.
 func writeTemporary(path string, content []byte) (string, error) {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+temporarySuffix)
 	if err != nil {
 		return "", err
 	}
-	err = file.Chmod(0o644)
+	err = file.Chmod(RecordMode(path))
 	if err == nil {
 		_, err = file.Write(content)
 	}

@@ -66,9 +66,10 @@ type Options struct {
 	Keep         int               `json:"keep"`
 	Retries      int               `json:"retries"`
 	Env          map[string]string `json:"env,omitempty"`
-	Stall        Duration          `json:"stall"`             // time without a sign of life after which the plugin has stalled; 0: any
-	Mounts       map[string]string `json:"mounts,omitempty"`  // name to what holds the data: a directory, absolute; on Modal, a volume
-	Timeout      Duration          `json:"timeout,omitempty"` // time that all attempts together may live; 0: no limit
+	PassedEnv    []string          `json:"passed_env,omitempty"` // names of variables whose values are in no record
+	Stall        Duration          `json:"stall"`                // time without a sign of life after which the plugin has stalled; 0: any
+	Mounts       map[string]string `json:"mounts,omitempty"`     // name to what holds the data: a directory, absolute; on Modal, a volume
+	Timeout      Duration          `json:"timeout,omitempty"`    // time that all attempts together may live; 0: no limit
 	StartTimeout Duration          `json:"start_timeout"`
 	StopGrace    Duration          `json:"stop_grace"`
 	Modal        *Modal            `json:"modal,omitempty"` // nil on this machine

@@ -29,6 +29,8 @@ type SupervisorClaim struct {
 	Stop *StopRequest `json:"stop,omitempty"`
 	// Fruitless is how many attempts in a row have ended without progress when a successor takes over.
 	Fruitless int `json:"fruitless,omitempty"`
+	// PassedSecret names the Secret with the variables that the run passes on without a record of their values.
+	PassedSecret string `json:"passed_secret,omitempty"`
 	// HostSHA256 is the mtt-host that it is to be; the attempts are lived by the same.
 	HostSHA256 string    `json:"host_sha256"`
 	Time       time.Time `json:"time"`

@@ -33,6 +33,7 @@ type life struct {
 
 	image   string // id
 	secrets []string
+	passed  string // name of the Secret with the variables that the run passes on; "" for none
 	mounts  []api.Mount
 }
 

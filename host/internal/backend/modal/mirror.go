@@ -158,6 +158,8 @@ func (m *mirror) fetch(ctx context.Context, id string, wanted func(name string) 
 		case isLog(entry.Path):
 			segments = append(segments, entry)
 		default:
+			mode := run.RecordMode(entry.Path)
+			entry.Mode = &mode
 			files = append(files, entry)
 		}
 	}
@@ -237,7 +239,7 @@ func (m *mirror) put(ctx context.Context, name string, raw []byte, exclusive boo
 	}
 	defer release()
 	err = m.volume.Put(ctx, []backend.Source{{
-		Path: name, Size: int64(len(raw)), Mode: 0o644,
+		Path: name, Size: int64(len(raw)), Mode: run.RecordMode(name),
 		Open: func() (backend.Content, error) { return small{bytes.NewReader(raw)}, nil },
 	}}, backend.PutOptions{Exclusive: exclusive})
 	if errors.Is(err, fs.ErrNotExist) {

@@ -103,10 +103,14 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	if err != nil {
 		return err
 	}
-	claim := run.SupervisorClaim{Spec: r.Adopted(), Stop: stop, HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	passed, err := b.passOn(ctx, r)
+	if err != nil {
+		return api.Explain(err)
+	}
+	claim := run.SupervisorClaim{Spec: r.Adopted(), Stop: stop, PassedSecret: passed, HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
 	err = r.ClaimSupervisor(n, claim)
 	if errors.Is(err, fs.ErrExist) {
-		return startedByAnother(r)
+		return errors.Join(startedByAnother(r), b.forgetPassed(ctx, passed))
 	}
 	if err != nil {
 		return err
@@ -115,7 +119,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	err = b.startSupervisor(ctx, r, n, d)
 	if api.RefusalOf(err) != nil { // so that nobody waits for it
 		end := run.SupervisorEnd{Code: exit.Unavailable, Cause: "it could not be started: " + err.Error()}
-		return errors.Join(api.Explain(err), r.WriteSupervisorEnd(n, end))
+		return errors.Join(api.Explain(err), r.WriteSupervisorEnd(n, end), b.forgetPassed(ctx, passed))
 	}
 	return err
 }

@@ -57,6 +57,7 @@ func Supervise(ctx context.Context, s Supervision) error {
 	if recordErr := l.retry(ctx, "record its end", func() error { return l.run.WriteSupervisorEnd(s.Number, end) }); recordErr != nil {
 		s.Say("its end is not recorded: %v", recordErr)
 	}
+	l.removePassed(ctx)
 	return err
 }
 
@@ -112,7 +113,7 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	if err := l.superseded(); err != nil {
 		return err
 	}
-	l.succeeds = claim.Spec == nil
+	l.succeeds, l.passed = claim.Spec == nil, claim.PassedSecret
 	l.introduce(ctx)
 	if err := l.depose(ctx, supervisors); err != nil {
 		return err
@@ -210,6 +211,13 @@ func (l *life) prepare(ctx context.Context) error {
 			}
 			l.secrets = append(l.secrets, id)
 		}
+		if l.passed != "" {
+			id, err := l.findPassed(ctx)
+			if err != nil {
+				return err
+			}
+			l.secrets = append(l.secrets, id)
+		}
 		return nil
 	})
 }
@@ -235,7 +243,7 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 		return err
 	}
 	// One claim, however often it is tried: another of its own would look to it like somebody else's.
-	claim := run.SupervisorClaim{Fruitless: fruitless, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	claim := run.SupervisorClaim{Fruitless: fruitless, PassedSecret: l.passed, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
 	err = l.retry(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errSuperseded, err)

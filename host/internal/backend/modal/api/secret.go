@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
@@ -26,4 +27,19 @@ func (c *Client) secret(ctx context.Context, request *pb.SecretGetOrCreateReques
 		return err
 	})
 	return id, err
+}
+
+// DeleteSecret removes a Secret. One that is not there is no error.
+func (c *Client) DeleteSecret(ctx context.Context, environment, name string) error {
+	id, err := c.FindSecret(ctx, environment, name, nil)
+	if err == nil {
+		_, err = c.do(ctx, "SecretDelete", func(ctx context.Context, raw pb.ModalClientClient) error {
+			_, err := raw.SecretDelete(ctx, pb.SecretDeleteRequest_builder{SecretId: id}.Build())
+			return err
+		})
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
