@@ -35,3 +35,11 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("the manifest has version %d and this mtt-host reads up to %d: use the mtt-host that wrote it, or a newer one",
 		e.Have, Version)
 }
+
+// SizeError says that a manifest is larger than MaxManifestSize: there are too many tags, results or blobs with too long
+// names. No storage is at fault.
+type SizeError struct{}
+
+func (*SizeError) Error() string {
+	return fmt.Sprintf("the manifest is larger than %d bytes: the names of metrics, results and blobs are too many or too long", MaxManifestSize)
+}

@@ -63,12 +63,23 @@ type History struct {
 	Events  Events  `json:"events"`
 }
 
-// Events is the part of an attempt's event file that belongs to a checkpoint.
+// Events is what the event files hold of a checkpoint's history.
 type Events struct {
+	Place
+	// LastSteps is the largest step of each tag up to the place, or a larger one. Absent in a manifest of version 1.
+	LastSteps map[string]int64 `json:"last_steps,omitempty"`
+}
+
+// Place is where the curves of a checkpoint end: they are what the event files of its history show up to there.
+type Place struct {
+	// Attempt is the one whose event file this is. 0 in a manifest of version 1: then the file alone holds all of them.
+	Attempt int `json:"attempt,omitempty"`
 	// File is the file's name in the run's directory; "" if nothing was logged.
 	File string `json:"file"`
 	// Bytes from the beginning of the file, ending with a whole record.
 	Bytes uint64 `json:"bytes"`
+	// CRC32C (Castagnoli) of these bytes. Absent in a manifest of version 1.
+	CRC32C uint32 `json:"crc32c,omitempty"`
 }
 
 // Validate says what keeps h from being saved.

@@ -15,7 +15,9 @@ const ManifestName = "MANIFEST.json"
 
 // Version is the version of the manifest that this package writes, and the newest that it reads. It grows when older
 // code would misread a manifest; a field that older code may ignore does not need it.
-const Version = 1
+//
+// Version 1 had one event file hold the whole history. Code that knows no other would take the last file for all.
+const Version = 2
 
 // Manifest describes one checkpoint. It is written once and never changed.
 type Manifest struct {
@@ -82,6 +84,9 @@ func (m *Manifest) validate() error {
 	}
 	if err := m.Header.Validate(); err != nil {
 		return err
+	}
+	if at := m.Events.Attempt; at < 0 || at > m.Attempt || at > 0 && m.Events.File == "" {
+		return fmt.Errorf("a checkpoint of attempt %d ends in file %q of attempt %d", m.Attempt, m.Events.File, at)
 	}
 	for i, b := range m.Blobs {
 		if err := CheckBlobName(b.Name); err != nil {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -25,7 +26,13 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 			values[name] = v
 		}
 	}
-	return json.Marshal(values)
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false) // which would make six bytes of one
+	if err := enc.Encode(values); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -41,10 +41,13 @@ type Claim struct {
 	ResumedFrom    string `json:"resumed_from,omitempty"`
 	ResumedAttempt int    `json:"resumed_attempt,omitempty"` // the attempt that wrote it
 	ResumedStep    uint64 `json:"resumed_step"`
-	Hostname       string `json:"hostname"`
-	PID            int    `json:"pid"`
-	HostVersion    string `json:"host_version"`
-	PluginSHA256   string `json:"plugin_sha256"`
+	// ResumedEvents is where the curves of that checkpoint end, so that they can be followed down to the first attempt
+	// when its manifest is gone. Absent in claims of hosts whose checkpoints had a manifest of version 1.
+	ResumedEvents checkpoint.Place `json:"resumed_events,omitzero"`
+	Hostname      string           `json:"hostname"`
+	PID           int              `json:"pid"`
+	HostVersion   string           `json:"host_version"`
+	PluginSHA256  string           `json:"plugin_sha256"`
 	// Rate bounds what its machine costs, in US dollars per second; 0 where nobody asked.
 	Rate float64   `json:"rate,omitempty"`
 	Time time.Time `json:"time"`

@@ -2,35 +2,54 @@ package tensorboard
 
 import (
 	"errors"
-	"math"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 )
 
-// Create begins the event file of an attempt in a run's directory, with all that readers need to take it for the
-// continuation of the ones before: a value without payload at step 0 for each tag of an earlier file, which empties
-// that curve in TensorBoard's default loader; a session start at step 0, which empties all in its other one, and
-// which the first attempt needs as well, since the first start of a run empties nothing; and the points up to
-// Options.Resume once more. What cannot be read of those is no error: see Warning.
+// Options say where an attempt's curves begin.
+type Options struct {
+	Attempt int
+	// Kept are the beginnings of event files that the resumed checkpoint keeps, in order: up to its own place, and
+	// before that up to the place of each checkpoint that an attempt of its history resumed from. Empty to begin anew.
+	Kept []Place
+	// LastSteps is the largest step that the checkpoint keeps of each tag, or a larger one. nil: not recorded.
+	LastSteps map[string]int64
+}
+
+// Create begins the event file of an attempt in a run's directory, whose lock the caller holds. If there are points that
+// the resumed checkpoint does not keep, the file is made at once, and begins with what hides them; otherwise at the
+// first point. What is damaged is no error: see Warning and Verify.
 func Create(dir string, options Options) (*Writer, error) {
-	tags, err := tagsOf(dir)
+	var err error
+	if options.LastSteps == nil {
+		options.LastSteps, err = lastSteps(dir, options.Kept)
+	}
 	if err != nil {
 		return nil, err
 	}
-	w, err := createFile(dir, options.Attempt)
+	garbage, damage, err := readGarbage(dir, options.Kept)
 	if err != nil {
 		return nil, err
 	}
-	w.begin(tags)
-	if options.Resume != nil && options.Resume.File != "" {
-		w.warning = w.repeat(filepath.Join(dir, options.Resume.File), options.Resume.Bytes)
+	name, err := newName(dir, options.Attempt, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	if err := w.flush(); err != nil {
-		return nil, errors.Join(err, w.file.Close())
+	w := &Writer{dir: dir, attempt: options.Attempt, name: name, warning: damage, lastSteps: maps.Clone(options.LastSteps)}
+	if len(options.Kept) > 0 {
+		w.resumed = options.Kept[len(options.Kept)-1]
 	}
-	w.ends = []batchEnd{{0, w.written}}
+	if len(garbage) > 0 {
+		w.begin()
+		err = w.hide(garbage, options)
+		if err = errors.Join(err, w.flush()); err != nil {
+			return nil, errors.Join(err, w.closeFile())
+		}
+	}
+	w.ends = []batchEnd{w.end()}
 	stopped := make(chan struct{})
 	w.stop = sync.OnceFunc(func() { close(stopped) })
 	w.flusher.Go(func() { w.flushRegularly(stopped) })
@@ -38,11 +57,7 @@ func Create(dir string, options Options) (*Writer, error) {
 }
 
 // createFile makes the file, and its name durable.
-func createFile(dir string, attempt int) (*Writer, error) {
-	name, err := newName(dir, attempt, time.Now())
-	if err != nil {
-		return nil, err
-	}
+func createFile(dir, name string) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, err
@@ -54,27 +69,24 @@ func createFile(dir string, attempt int) (*Writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Writer{file: file, name: name}, nil
+	return file, nil
 }
 
-// begin writes all that comes before the points.
-func (w *Writer) begin(tags []string) {
-	now := float64(time.Now().UnixMicro()) / 1e6
-	w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendFileVersion(out, now) })
-	for _, tag := range tags {
-		w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendBlank(out, now, tag) })
-	}
-	w.buffer = appendRecord(w.buffer, func(out []byte) []byte { return appendSessionStart(out, now) })
-}
-
-// repeat writes the points among the first bytes of an earlier file once more: those kept before it was begun are
-// among them. Points behind damage are lost.
-func (w *Writer) repeat(path string, bytes uint64) error {
-	return readEvents(path, int64(min(bytes, math.MaxInt64)), func(e event) {
-		for _, v := range e.values {
-			if !v.blank {
-				w.append(Point{v.tag, e.step, v.scalar, e.wallTime})
+// lastSteps reads the largest step of each tag.
+func lastSteps(dir string, kept []Place) (map[string]int64, error) {
+	last := map[string]int64{}
+	for _, part := range kept {
+		err := readKept(dir, part, func(e event) error {
+			for _, v := range e.values {
+				if step, ok := last[v.tag]; !v.blank && (!ok || e.step > step) {
+					last[v.tag] = e.step
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-	})
+	}
+	return last, nil
 }

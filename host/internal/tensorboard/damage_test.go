@@ -1,7 +1,6 @@
 package tensorboard_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,72 +9,99 @@ import (
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
 
-func TestDamagedHistoryIsSaidAndTheReadablePartKept(t *testing.T) {
+func TestDamageOfWhatIsKeptIsFoundInEveryFile(t *testing.T) {
 	source := t.TempDir()
-	offset := attempt(t, source, 1, nil, 0, 20, 20)
-	whole, err := os.ReadFile(filepath.Join(source, offset.File))
-	if err != nil {
+	first := attempt(t, source, 1, checkpoint{}, 0, 20, 25)
+	second := attempt(t, source, 2, first, 21, 30, 35)
+	if err := tensorboard.Verify(source, second.kept); err != nil {
 		t.Fatal(err)
 	}
-	all := curves(t, source)["loss"]
-	flipped := bytes.Clone(whole)
-	flipped[len(whole)/2] ^= 1
-	for name, content := range map[string][]byte{"flipped": flipped, "cut": whole[:len(whole)/2]} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, offset.File), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Resume: offset})
+	for i, part := range second.kept {
+		path := filepath.Join(source, part.File)
+		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writer.Close(); err != nil {
-			t.Fatal(err)
+		for at := range part.Bytes {
+			flip(t, path, int64(at))
+			found(t, source, second, i, at)
+			flip(t, path, int64(at))
 		}
-		var damage *tensorboard.DamageError
-		if !errors.As(writer.Warning(), &damage) || damage.Offset == 0 || damage.Offset > int64(len(whole)/2) {
-			t.Errorf("%s: the warning is %v, want the place of the damage", name, writer.Warning())
+		for _, left := range []uint64{0, part.Bytes / 2, part.Bytes - 1} {
+			write(t, path, whole[:left])
+			found(t, source, second, i, left)
 		}
-		kept := curves(t, dir)["loss"] // of a reader that the damaged file does not stop
-		if len(kept) < len(all)/3 || len(kept) > len(all)*2/3 {
-			t.Errorf("%s: %d of %d points are kept, want about half", name, len(kept), len(all))
+		write(t, path, whole)
+		flip(t, path, int64(len(whole))-1)
+		if err := tensorboard.Verify(source, second.kept); err != nil {
+			t.Errorf("damage behind what is kept: %v", err)
 		}
-		for i, p := range kept {
-			if p != all[i] {
-				t.Errorf("%s: point %d is %v, want %v", name, i, p, all[i])
-			}
-		}
+		flip(t, path, int64(len(whole))-1)
+	}
+	if err := os.Remove(filepath.Join(source, second.kept[0].File)); err != nil {
+		t.Fatal(err)
+	}
+	if err := tensorboard.Verify(source, second.kept); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
 	}
 }
 
-func TestMissingHistoryIsSaid(t *testing.T) {
-	dir := t.TempDir()
-	offset := attempt(t, dir, 1, nil, 0, 20, 20)
-	if err := os.Remove(filepath.Join(dir, offset.File)); err != nil {
+// found wants Verify to tell that the i-th file that is kept is damaged at about a byte.
+func found(t *testing.T, dir string, saved checkpoint, i int, at uint64) {
+	t.Helper()
+	path := filepath.Join(dir, saved.kept[i].File)
+	var damage *tensorboard.DamageError
+	if err := tensorboard.Verify(dir, saved.kept); !errors.As(err, &damage) || damage.File != path || damage.Offset > int64(at) || damage.Offset < int64(at)-100 {
+		t.Errorf("file %d is damaged at byte %d: %v", i, at, err)
+	}
+}
+
+// flip flips a bit of a file.
+func flip(t *testing.T, path string, at int64) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Resume: offset})
+	defer file.Close()
+	var content [1]byte
+	if _, err := file.ReadAt(content[:], at); err != nil {
+		t.Fatal(err)
+	}
+	content[0] ^= 1
+	if _, err := file.WriteAt(content[:], at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamageOfWhatIsHiddenIsAWarning(t *testing.T) {
+	dir := t.TempDir()
+	saved := attempt(t, dir, 1, checkpoint{}, 0, 20, 25)
+	path := filepath.Join(dir, saved.kept[0].File)
+	flip(t, path, int64(saved.kept[0].Bytes)+20)
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Kept: saved.kept, LastSteps: saved.lastSteps})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	if !errors.Is(writer.Warning(), os.ErrNotExist) {
-		t.Errorf("got %v", writer.Warning())
+	var damage *tensorboard.DamageError
+	if !errors.As(writer.Warning(), &damage) || damage.Offset != int64(saved.kept[0].Bytes) {
+		t.Errorf("the warning is %v", writer.Warning())
 	}
 }
 
-func TestDamageOfTheNewestFileIsSaidWithTheCurvesUpToIt(t *testing.T) {
+func TestDamageIsSaidWithTheCurvesThatAreLeft(t *testing.T) {
 	dir := t.TempDir()
-	offset := attempt(t, dir, 1, nil, 0, 20, 20)
-	path := filepath.Join(dir, offset.File)
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	saved := attempt(t, dir, 1, checkpoint{}, 0, 20, 20)
+	path := filepath.Join(dir, saved.kept[0].File)
+	flip(t, path, int64(saved.kept[0].Bytes)/2)
 	read, err := tensorboard.Curves(dir)
 	var damage *tensorboard.DamageError
 	if !errors.As(err, &damage) || len(read["loss"]) == 0 {

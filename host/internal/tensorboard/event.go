@@ -2,6 +2,7 @@ package tensorboard
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -25,24 +26,26 @@ const (
 	summaryValue     = 1
 	valueTag         = 1 // string
 	valueSimple      = 2 // float
+	valueObsolete    = 3 // bytes: a histogram of a form that no reader shows any more
 	sessionStatus    = 1 // enum
 	sessionStart     = 1 // SessionLog.START
 )
 
-const fileVersion = "brain.Event:2"
+// fileVersion is the number in a record such as brain.Event:2.
+type fileVersion int
 
-func appendFileVersion(out []byte, wallTime float64) []byte {
+const (
+	// purging has TensorBoard's Python loader take a step below the one before for a restart: it forgets the points
+	// from that step on of the tags in that record.
+	purging fileVersion = 1
+	// current is the version of every file: steps may come in any order.
+	current fileVersion = 2
+)
+
+func appendFileVersion(out []byte, wallTime float64, version fileVersion) []byte {
 	out = appendHead(out, wallTime, 0)
 	out = protowire.AppendTag(out, eventFileVersion, protowire.BytesType)
-	return protowire.AppendString(out, fileVersion)
-}
-
-func appendSessionStart(out []byte, wallTime float64) []byte {
-	out = appendHead(out, wallTime, 0)
-	out = protowire.AppendTag(out, eventSessionLog, protowire.BytesType)
-	out = protowire.AppendVarint(out, 2)
-	out = protowire.AppendTag(out, sessionStatus, protowire.VarintType)
-	return protowire.AppendVarint(out, sessionStart)
+	return protowire.AppendString(out, fmt.Sprintf("brain.Event:%d", version))
 }
 
 // appendScalar encodes an Event with one value.
@@ -54,11 +57,37 @@ func appendScalar(out []byte, p Point) []byte {
 	return protowire.AppendFixed32(out, math.Float32bits(p.Value))
 }
 
-// appendBlank encodes an Event whose value has a tag and nothing else. Readers evict what they have of the tag from
-// that step on, and show no point.
-func appendBlank(out []byte, wallTime float64, tag string) []byte {
-	out = appendHead(out, wallTime, 0)
-	return appendValueHead(out, 1+protowire.SizeBytes(len(tag)), tag)
+// appendEmpty encodes an Event with a summary of no value.
+func appendEmpty(out []byte, wallTime float64, step int64) []byte {
+	out = appendHead(out, wallTime, step)
+	out = protowire.AppendTag(out, eventSummary, protowire.BytesType)
+	return protowire.AppendVarint(out, 0)
+}
+
+// appendTombstones encodes an Event with a value for each tag that no reader shows, and for which both of TensorBoard's
+// loaders forget what they have of the tag from that step on.
+func appendTombstones(out []byte, wallTime float64, step int64, tags []string) []byte {
+	var summary []byte
+	for _, tag := range tags {
+		value := protowire.AppendTag(nil, valueTag, protowire.BytesType)
+		value = protowire.AppendString(value, tag)
+		value = protowire.AppendTag(value, valueObsolete, protowire.BytesType)
+		value = protowire.AppendBytes(value, nil)
+		summary = protowire.AppendTag(summary, summaryValue, protowire.BytesType)
+		summary = protowire.AppendBytes(summary, value)
+	}
+	out = appendHead(out, wallTime, step)
+	out = protowire.AppendTag(out, eventSummary, protowire.BytesType)
+	return protowire.AppendBytes(out, summary)
+}
+
+// appendValue encodes an Event with one value that was read from another file.
+func appendValue(out []byte, wallTime float64, step int64, encoded []byte) []byte {
+	out = appendHead(out, wallTime, step)
+	out = protowire.AppendTag(out, eventSummary, protowire.BytesType)
+	out = protowire.AppendVarint(out, uint64(1+protowire.SizeBytes(len(encoded))))
+	out = protowire.AppendTag(out, summaryValue, protowire.BytesType)
+	return protowire.AppendBytes(out, encoded)
 }
 
 func appendHead(out []byte, wallTime float64, step int64) []byte {
@@ -86,13 +115,14 @@ type event struct {
 	wallTime float64
 	step     int64
 	values   []value
-	start    bool // a SessionLog with status START
+	start    bool // a SessionLog with status START, which only hosts before the manifests of version 2 wrote
 }
 
 type value struct {
-	tag    string
-	scalar float32
-	blank  bool
+	tag     string
+	scalar  float32
+	blank   bool   // it has no scalar: a tombstone
+	encoded []byte // the whole value; valid as long as the record
 }
 
 var errEvent = errors.New("a record is no Event")
@@ -122,7 +152,7 @@ func parseSummary(data []byte, values *[]value) error {
 		if field != summaryValue || kind != protowire.BytesType {
 			return nil
 		}
-		v := value{blank: true}
+		v := value{blank: true, encoded: content}
 		err := eachField(content, func(field protowire.Number, kind protowire.Type, content []byte, number uint64) error {
 			switch {
 			case field == valueTag && kind == protowire.BytesType:

@@ -33,7 +33,7 @@ func TestNothingFollowsATornRecord(t *testing.T) {
 	if len(before["loss"]) == 0 {
 		t.Error("the records before the torn one are lost")
 	}
-	attempt(t, dir, 2, nil, 0, 0, 50)
+	attempt(t, dir, 2, checkpoint{}, 0, 0, 50)
 	if got := curves(t, dir); len(got["loss"]) != 51 {
 		t.Errorf("the next attempt shows %d points, want 51", len(got["loss"]))
 	}
@@ -60,7 +60,7 @@ func failWriting(t *testing.T, dir string) {
 	if err := writer.Add(points); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := writer.OffsetAfter(1000); err == nil || !strings.Contains(err.Error(), writer.Name()) {
+	if _, err := writer.PlaceAfter(1000); err == nil || !strings.Contains(err.Error(), writer.Name()) {
 		t.Errorf("a full disk: got %v, want an error that names the file", err)
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &usual); err != nil { // now there would be room
@@ -69,8 +69,8 @@ func failWriting(t *testing.T, dir string) {
 	if err := writer.Add(points); err == nil {
 		t.Error("Add after the failure: no error")
 	}
-	if _, err := writer.OffsetAfter(0); err == nil {
-		t.Error("OffsetAfter after the failure: no error")
+	if _, err := writer.PlaceAfter(0); err == nil {
+		t.Error("PlaceAfter after the failure: no error")
 	}
 	if err := writer.Close(); err == nil {
 		t.Error("Close after the failure: no error")
@@ -95,8 +95,8 @@ func TestClosedWriterFails(t *testing.T) {
 	if err := writer.Add([]tensorboard.Point{{Tag: "loss"}}); err == nil {
 		t.Error("Add: no error")
 	}
-	if _, err := writer.OffsetAfter(0); err == nil {
-		t.Error("OffsetAfter: no error")
+	if _, err := writer.PlaceAfter(0); err == nil {
+		t.Error("PlaceAfter: no error")
 	}
 	if err := writer.Close(); err == nil {
 		t.Error("a second Close: no error")
@@ -125,16 +125,16 @@ func TestPointsAreAddedWhileOthersAreMadeDurable(t *testing.T) {
 			added <- uint64(batch+1) * size
 		}
 	})
-	last := tensorboard.Offset{}
+	last := tensorboard.Place{}
 	for n := range added {
-		offset, err := writer.OffsetAfter(n)
+		place, err := writer.PlaceAfter(n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if offset.Bytes <= last.Bytes {
-			t.Errorf("point %d is at %d, after %d", n, offset.Bytes, last.Bytes)
+		if place.Bytes <= last.Bytes {
+			t.Errorf("point %d is at %d, after %d", n, place.Bytes, last.Bytes)
 		}
-		last = offset
+		last = place
 	}
 	adding.Wait()
 	if err := writer.Close(); err != nil {

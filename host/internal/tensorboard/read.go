@@ -7,34 +7,35 @@ import (
 	"slices"
 )
 
-// Curves returns the points of each tag that TensorBoard shows of a run's directory once it has read all files: those
-// of the newest attempt's file, which repeats the history that was kept. Tags without a point are left out. Points of
-// one attempt are all there, in the order in which they were added, even where a step comes twice.
+// Curves returns the points of each tag that TensorBoard shows of a run's directory once it has read all files. Tags
+// without a point are left out. Points are all there, in the order in which they were added, even where a step comes
+// twice.
 //
-// A file that ends within a record is what a kill leaves, and no error. Other damage of the newest file comes as a
-// *DamageError, together with the curves up to it. That of an earlier one costs nothing by then.
+// A file that ends within a record is what a kill leaves, and no error. Other damage comes as a *DamageError, together
+// with the curves that are left. That of files before one that holds the whole history costs nothing.
 func Curves(dir string) (map[string][]Point, error) {
 	names, err := files(dir)
 	if err != nil {
 		return nil, err
 	}
 	shown := curves{}
-	var damage *DamageError
+	var damage error
 	for _, name := range names {
-		err := readEvents(filepath.Join(dir, name), -1, func(e event) {
+		err := readEvents(filepath.Join(dir, name), 0, -1, func(e event) error {
 			if e.start {
 				damage = nil
 			}
 			shown.apply(e)
+			return nil
 		})
-		if err != nil && !errors.As(err, &damage) {
+		switch {
+		case isDamage(err) && !errors.Is(err, io.ErrUnexpectedEOF):
+			damage = errors.Join(damage, err)
+		case err != nil && !isDamage(err):
 			return nil, err
 		}
 	}
-	if damage != nil && !errors.Is(damage, io.ErrUnexpectedEOF) {
-		return shown, damage
-	}
-	return shown, nil
+	return shown, damage
 }
 
 // curves are the points of each tag that has one.
@@ -64,39 +65,13 @@ func (c curves) evict(tag string, from int64) {
 	}
 }
 
-// readEvents gives fn each event among the first limit bytes of a file; a negative limit means all.
-func readEvents(path string, limit int64, fn func(event)) error {
-	return readRecords(path, limit, func(data []byte) error {
+// readEvents gives fn each event of a file between two places, as readRecords does.
+func readEvents(path string, from, to int64, fn func(event) error) error {
+	return readRecords(path, from, to, func(data []byte) error {
 		e, err := parseEvent(data)
 		if err == nil {
-			fn(e)
+			err = fn(e)
 		}
 		return err
 	})
-}
-
-// tagsOf returns the tags in all event files of a directory, sorted, whatever state the files are in.
-func tagsOf(dir string) ([]string, error) {
-	names, err := files(dir)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[string]bool{}
-	for _, name := range names {
-		err := readEvents(filepath.Join(dir, name), -1, func(e event) {
-			for _, v := range e.values {
-				seen[v.tag] = true
-			}
-		})
-		var damage *DamageError
-		if err != nil && !errors.As(err, &damage) {
-			return nil, err
-		}
-	}
-	tags := make([]string, 0, len(seen))
-	for tag := range seen {
-		tags = append(tags, tag)
-	}
-	slices.Sort(tags)
-	return tags, nil
 }

@@ -14,6 +14,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -55,52 +56,58 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Cause }
 
-// readRecords gives fn the data of each whole record among the first limit bytes of the file; a negative limit means
-// all. The data is valid until fn returns. A *DamageError comes after the records before the damage.
-func readRecords(path string, limit int64, fn func(data []byte) error) error {
+// readRecords gives fn the data of each whole record of the file between two places, which are the beginnings of
+// records; a negative end means that of the file. The data is valid until fn returns. A *DamageError comes after the
+// records before the damage, and for errors of fn, but for errEnough, which ends the reading.
+func readRecords(path string, from, to int64, fn func(data []byte) error) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if limit < 0 {
+	if to < 0 {
 		info, err := file.Stat()
 		if err != nil {
 			return err
 		}
-		limit = info.Size()
+		to = info.Size()
+	}
+	if _, err := file.Seek(from, io.SeekStart); err != nil {
+		return err
 	}
 	reader := newRecordReader(file)
-	for reader.offset < limit {
-		offset := reader.offset
-		data, err := reader.next(limit)
-		if err != nil {
-			return &DamageError{File: path, Offset: offset, Cause: err}
+	for from+reader.offset < to {
+		offset := from + reader.offset
+		data, err := reader.next(to - from)
+		if err == nil {
+			err = fn(data)
 		}
-		if err := fn(data); err != nil {
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
 			return &DamageError{File: path, Offset: offset, Cause: err}
 		}
 	}
 	return nil
 }
 
-// skipRecords returns the place n records behind offset, which is the beginning of one.
-func skipRecords(path string, offset, n uint64) (uint64, error) {
+// errEnough ends readRecords without an error.
+var errEnough = errors.New("enough was read")
+
+// skip moves the place n records on.
+func (p *Place) skip(dir string, n uint64) error {
 	if n == 0 {
-		return offset, nil
+		return nil
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	reader := newRecordReader(io.NewSectionReader(file, int64(offset), math.MaxInt64-int64(offset)))
-	for range n {
-		if _, err := reader.next(math.MaxInt64); err != nil {
-			return 0, &DamageError{File: path, Offset: int64(offset) + reader.offset, Cause: err}
+	return readRecords(filepath.Join(dir, p.File), p.end(), math.MaxInt64, func(data []byte) error {
+		record := appendRecord(nil, func(out []byte) []byte { return append(out, data...) })
+		p.Bytes, p.CRC32C = p.Bytes+uint64(len(record)), crc32.Update(p.CRC32C, castagnoli, record)
+		if n--; n == 0 {
+			return errEnough
 		}
-	}
-	return offset + uint64(reader.offset), nil
+		return nil
+	})
 }
 
 var (

@@ -4,26 +4,30 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
 	"github.com/mtt-project/mtt/host/internal/tensorboard/tbtest"
 )
 
-// attempt logs the steps from first to last, and returns the offset behind the step save; 0 for none.
-func attempt(t *testing.T, dir string, number int, resume *tensorboard.Offset, first, save, last int64) *tensorboard.Offset {
+// checkpoint is what the records of a run tell of the curves up to a save.
+type checkpoint struct {
+	kept      []tensorboard.Place
+	lastSteps map[string]int64
+}
+
+// attempt logs the steps from first to last, and saves behind the step save; 0 for none.
+func attempt(t *testing.T, dir string, number int, resume checkpoint, first, save, last int64) (saved checkpoint) {
 	t.Helper()
-	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: number, Resume: resume})
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: number, Kept: resume.kept, LastSteps: resume.lastSteps})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := writer.Warning(); err != nil {
 		t.Fatal(err)
 	}
-	var (
-		saved *tensorboard.Offset
-		n     uint64
-	)
+	var n uint64
 	for step := first; step <= last; step++ {
 		points := []tensorboard.Point{
 			{Tag: "loss", Step: step, Value: 1 / float32(step), WallTime: float64(step)}, // infinite at step 0
@@ -41,11 +45,11 @@ func attempt(t *testing.T, dir string, number int, resume *tensorboard.Offset, f
 		}
 		n += uint64(len(points))
 		if step == save {
-			offset, err := writer.OffsetAfter(n)
+			place, err := writer.PlaceAfter(n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			saved = &offset
+			saved = checkpoint{append(slices.Clip(resume.kept), place), writer.LastSteps()}
 		}
 	}
 	if err := writer.Close(); err != nil {
@@ -94,15 +98,15 @@ func TestResumedCurveIsThatOfARunLeftAloneInBothLoaders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	attempt(t, undisturbed, 1, nil, 0, 0, 50)
+	attempt(t, undisturbed, 1, checkpoint{}, 0, 0, 50)
 	want := curves(t, undisturbed)
 
 	var servers []*tbtest.Server
 	for _, loader := range tbtest.Loaders {
 		servers = append(servers, tbtest.Start(t, logdir, loader))
 	}
-	first := attempt(t, killed, 1, nil, 0, 20, 37)
-	attempt(t, anew, 1, nil, 0, 5, 9)
+	first := attempt(t, killed, 1, checkpoint{}, 0, 20, 37)
+	attempt(t, anew, 1, checkpoint{}, 0, 5, 9)
 	for _, server := range servers { // they must have seen what is to be taken back
 		server.Wait("killed", curves(t, killed))
 		server.Wait("anew", curves(t, anew))
@@ -111,7 +115,7 @@ func TestResumedCurveIsThatOfARunLeftAloneInBothLoaders(t *testing.T) {
 	second := attempt(t, killed, 2, first, 21, 30, 44)
 	tear(t, killed)
 	attempt(t, killed, 3, second, 31, 0, 50)
-	attempt(t, anew, 2, nil, 0, 0, 50) // no checkpoint: from the beginning
+	attempt(t, anew, 2, checkpoint{}, 0, 0, 50) // no checkpoint: from the beginning
 
 	for _, loader := range tbtest.Loaders {
 		servers = append(servers, tbtest.Start(t, logdir, loader))
@@ -126,7 +130,7 @@ func TestResumedCurveIsThatOfARunLeftAloneInBothLoaders(t *testing.T) {
 	}
 }
 
-func TestOffsetIsRightBehindThePointWhateverCameLater(t *testing.T) {
+func TestPlaceIsRightBehindThePointWhateverCameLater(t *testing.T) {
 	dir := t.TempDir()
 	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
 	if err != nil {
@@ -142,23 +146,23 @@ func TestOffsetIsRightBehindThePointWhateverCameLater(t *testing.T) {
 		}
 	}
 	for _, n := range []uint64{0, 2, 3, 5, 10} { // within batches and at their ends, and each later than the one before
-		offset, err := writer.OffsetAfter(n)
+		place, err := writer.PlaceAfter(n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		copied := t.TempDir()
-		content, err := os.ReadFile(filepath.Join(dir, offset.File))
+		content, err := os.ReadFile(filepath.Join(dir, place.File))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(copied, offset.File), content[:offset.Bytes], 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(copied, place.File), content[:place.Bytes], 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if got := uint64(len(curves(t, copied)["loss"])); got != n {
-			t.Errorf("%d points are before the offset of point %d", got, n)
+			t.Errorf("%d points are before the place of point %d", got, n)
 		}
 	}
-	if _, err := writer.OffsetAfter(2); err == nil {
+	if _, err := writer.PlaceAfter(2); err == nil {
 		t.Error("a point before an earlier save was found")
 	}
 	if err := writer.Close(); err != nil {
@@ -166,51 +170,87 @@ func TestOffsetIsRightBehindThePointWhateverCameLater(t *testing.T) {
 	}
 }
 
-func TestValuesSurviveBitForBit(t *testing.T) {
+func TestValuesSurviveBitForBitAlsoWhereTheyAreRepeated(t *testing.T) {
 	dir := t.TempDir()
 	values := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.SmallestNonzeroFloat32, math.MaxFloat32}
-	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
+	killed, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, value := range values {
-		if err := writer.Add([]tensorboard.Point{{Tag: "v", Step: int64(i) << 40, Value: value, WallTime: 1.5}}); err != nil {
+	add := func(i int) {
+		if err := killed.Add([]tensorboard.Point{{Tag: "v", Step: int64(i) << 40, Value: values[i], WallTime: 1.5}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	offset, err := writer.OffsetAfter(uint64(len(values)))
+	for i := range values {
+		add(i)
+	}
+	place, err := killed.PlaceAfter(uint64(len(values)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	writer.Close()
-	resumed, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Resume: &offset})
+	add(0) // which is not kept, and has all that are repeated
+	if err := killed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	resumed, err := tensorboard.Create(dir, tensorboard.Options{Attempt: 2, Kept: []tensorboard.Place{place}, LastSteps: map[string]int64{"v": 6 << 40}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	resumed.Close()
-	if resumed.Name() <= offset.File {
-		t.Errorf("%s does not come after %s", resumed.Name(), offset.File)
+	if err := resumed.Close(); err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range []string{offset.File, resumed.Name()} {
-		only := t.TempDir()
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(only, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		read, err := tensorboard.Curves(only)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, p := range read["v"] {
-			if math.Float32bits(p.Value) != math.Float32bits(values[i]) || p.Step != int64(i)<<40 || p.WallTime != 1.5 {
-				t.Errorf("%s: point %d is %v, want value %v", name, i, p, values[i])
-			}
-		}
-		if len(read["v"]) != len(values) {
-			t.Errorf("%s has %d points, want %d", name, len(read["v"]), len(values))
+	if resumed.Name() <= place.File {
+		t.Errorf("%s does not come after %s", resumed.Name(), place.File)
+	}
+	read, err := tensorboard.Curves(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range read["v"] {
+		if math.Float32bits(p.Value) != math.Float32bits(values[i]) || p.Step != int64(i)<<40 || p.WallTime != 1.5 {
+			t.Errorf("point %d is %v, want value %v", i, p, values[i])
 		}
 	}
+	if len(read["v"]) != len(values) {
+		t.Errorf("there are %d points, want %d", len(read["v"]), len(values))
+	}
+}
+
+func TestAttemptThatLogsAndHidesNothingMakesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	first := attempt(t, dir, 1, checkpoint{}, 0, 20, 20)
+	second := attemptOfNothing(t, dir, 2, first)
+	if want := first.kept[0]; second != want {
+		t.Errorf("its curves end at %v, want %v", second, want)
+	}
+	if anew := attemptOfNothing(t, t.TempDir(), 1, checkpoint{}); anew != (tensorboard.Place{}) {
+		t.Errorf("those of a run without a point end at %v", anew)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(names) != 1 {
+		t.Errorf("there are %v, %v", names, err)
+	}
+}
+
+// attemptOfNothing returns where the curves of an attempt end that logs nothing.
+func attemptOfNothing(t *testing.T, dir string, number int, resume checkpoint) tensorboard.Place {
+	t.Helper()
+	writer, err := tensorboard.Create(dir, tensorboard.Options{Attempt: number, Kept: resume.kept, LastSteps: resume.lastSteps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, do := range []func() error{writer.Suspend, writer.Resume} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place, err := writer.PlaceAfter(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return place
 }

@@ -58,16 +58,15 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 	if err := a.fillOutput(ctx); err != nil {
 		return nil, err
 	}
-	options := tensorboard.Options{Attempt: plan.attempt}
-	if plan.resume != nil {
-		options.Resume = &tensorboard.Offset{File: plan.resume.Events.File, Bytes: plan.resume.Events.Bytes}
-	}
-	a.events, err = tensorboard.Create(w.Run.Dir(), options)
+	a.events, err = tensorboard.Create(w.Run.Dir(), tensorboard.Options{Attempt: plan.attempt, Kept: plan.kept, LastSteps: plan.events().LastSteps})
 	if err != nil {
 		return nil, outputs(err)
 	}
+	if plan.damage != nil {
+		log.Say(eventlog.Warning, "part of the curves is lost: %v", plan.damage)
+	}
 	if damage := a.events.Warning(); damage != nil {
-		log.Say(eventlog.Warning, "part of the curves is lost: %v", damage)
+		log.Say(eventlog.Warning, "an open TensorBoard may go on showing points that were not saved: %v", damage)
 	}
 	a.metrics = newMetricService(a.events, plan.resume, a.life, a.fail)
 	a.checkpoints = &checkpointService{

@@ -242,13 +242,14 @@ func (s *checkpointService) refuse(err error) error {
 		sent     *wire.DataLossError
 		corrupt  *checkpoint.CorruptError
 		missing  *checkpoint.NotFoundError
+		large    *checkpoint.SizeError
 	)
 	switch {
 	case status.Code(err) == codes.ResourceExhausted:
 		return protocolErrorf("%s", plugin.Refusal(err))
 	case status.Code(err) != codes.Unknown:
 		return err // a status already: the stream broke, or its sender broke a rule
-	case errors.As(err, &protocol):
+	case errors.As(err, &protocol), errors.As(err, &large):
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.As(err, &sent):
 		return status.Error(codes.DataLoss, err.Error())

@@ -103,8 +103,8 @@ func (s *metricService) check(scalars []*experimentv1.ScalarPoint) error {
 		if err := wire.CheckTag(tag); err != nil {
 			return protocolErrorf("%v", err)
 		}
-		if scalar.GetStep() > math.MaxInt64 {
-			return protocolErrorf("a point of %q at step %d, which is beyond 63 bits", tag, scalar.GetStep())
+		if scalar.GetStep() >= math.MaxInt64 { // the last one hides points in event files
+			return protocolErrorf("a point of %q at step %d: steps are below 2^63-1", tag, scalar.GetStep())
 		}
 		if _, known := s.latest[tag]; known || fresh[tag] {
 			continue
@@ -127,13 +127,13 @@ func (s *metricService) barrier(n uint64) (checkpoint.Metrics, error) {
 	return maps.Clone(s.latest), nil
 }
 
-// durable returns the place in the event file right behind point n, once everything before it is on the disk.
+// durable returns the place in the event files right behind point n, once everything before it is on the disk.
 func (s *metricService) durable(n uint64) (checkpoint.Events, error) {
-	offset, err := s.events.OffsetAfter(n)
+	at, err := s.events.PlaceAfter(n)
 	if err != nil {
 		return checkpoint.Events{}, s.broken(err)
 	}
-	return checkpoint.Events{File: offset.File, Bytes: offset.Bytes}, nil
+	return checkpoint.Events{Place: checkpoint.Place(at), LastSteps: s.events.LastSteps()}, nil
 }
 
 func (s *metricService) broken(err error) error {

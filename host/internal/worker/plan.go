@@ -15,6 +15,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
 
 // plan is what an attempt is to do, before anything of it is written.
@@ -27,7 +28,9 @@ type plan struct {
 	plugin   string // digest
 	device   device.Device
 	timeLeft time.Duration
-	warnings []string // to be said once the attempt has a log
+	kept     []tensorboard.Place // of the event files
+	damage   error               // what of that cannot be read; nil: the curves are whole
+	warnings []string            // to be said once the attempt has a log
 	sync     *syncer
 
 	executable plugin.Executable
@@ -43,6 +46,14 @@ func (p *plan) step() uint64 {
 		return 0
 	}
 	return p.resume.Step
+}
+
+// events is what the event files hold of the checkpoint's history.
+func (p *plan) events() checkpoint.Events {
+	if p.resume == nil {
+		return checkpoint.Events{}
+	}
+	return p.resume.Events
 }
 
 func (p *plan) claim() checkpoint.Claim {
@@ -122,6 +133,8 @@ func (w *Worker) ready(plan *plan) (err error) {
 	if err := run.CheckData(w.Run.ID, w.data()); err != nil {
 		return err
 	}
+	plan.kept = kept(plan.attempts, plan.events().Place)
+	plan.damage = tensorboard.Verify(w.Run.Dir(), plan.kept)
 	if err := w.chooseDevice(plan); err != nil {
 		return err
 	}
@@ -275,7 +288,8 @@ func (w *Worker) claim(plan *plan) error {
 	claim := plan.claim()
 	err = w.Run.ClaimNext(run.Claim{
 		Attempt: claim.Attempt, ResumedFrom: claim.ResumedFrom, ResumedAttempt: claim.ResumedAttempt, ResumedStep: plan.step(),
-		Hostname: hostname, PID: os.Getpid(), HostVersion: w.Version,
+		ResumedEvents: plan.events().Place,
+		Hostname:      hostname, PID: os.Getpid(), HostVersion: w.Version,
 		PluginSHA256: w.Run.Spec.Plugin.SHA256, Time: time.Now().UTC(),
 	})
 	if err != nil {

@@ -96,6 +96,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	}
 	if resume != nil {
 		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
+		claim.ResumedEvents = resume.Events.Place
 	}
 	err = l.retry(ctx, "claim an attempt", func() error { return l.run.ClaimNext(claim) })
 	if errors.Is(err, fs.ErrExist) {

@@ -37,7 +37,9 @@ func testRoundTrip(t *testing.T, s *subject) {
 	h.Result = checkpoint.Metrics{"accuracy": 0.95, "loss": math.Inf(-1)}
 	history := checkpoint.History{
 		Metrics: checkpoint.Metrics{"train/loss": 0.1, "best": math.Inf(1)},
-		Events:  checkpoint.Events{File: "events.out.tfevents.1", Bytes: math.MaxUint64},
+		Events: checkpoint.Events{
+			Place: checkpoint.Place{Attempt: 2, File: "events.out.tfevents.1", Bytes: math.MaxUint64, CRC32C: math.MaxUint32}, LastSteps: map[string]int64{"train/loss": math.MaxInt64},
+		},
 	}
 
 	w, err := s.Create(t.Context(), h)
