@@ -57,8 +57,8 @@ var errOver = errors.New("the attempt is over")
 
 // Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing; it waits
 // only when many millions of points have gathered and the disk has no room for more, which is said on stderr. A tag
-// has 1 to 512 bytes and does not begin with "mtt/", and a run has at most 10,000; a wrong one fails the run at the next
-// Save, or at its end. A value is kept as a float32, and may be NaN or infinite.
+// has 1 to 512 bytes without control characters and does not begin with "mtt/", and a run has at most 10,000; a wrong
+// one fails the run at the next Save, or at its end. A value is kept as a float32, and may be NaN or infinite.
 func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	p := point{tag: tag, step: step, value: value, wallTime: float64(time.Now().UnixMicro()) / 1e6}
 	err := wire.CheckTag(tag)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -43,7 +44,8 @@ func (n blobNames) add(name string) error {
 	return nil
 }
 
-// CheckTag says what is wrong with the tag of a metric.
+// CheckTag says what is wrong with the tag of a metric. Control characters are refused because no viewer shows them, a
+// terminal obeys them, and JSON makes six bytes of one: a manifest has room for two bytes for each of a tag's.
 func CheckTag(tag string) error {
 	switch {
 	case tag == "":
@@ -52,6 +54,8 @@ func CheckTag(tag string) error {
 		return fmt.Errorf("the tag %.40q… has %d bytes: at most %d", tag, len(tag), MaxTagBytes)
 	case !utf8.ValidString(tag):
 		return fmt.Errorf("the tag %q is not UTF-8", tag)
+	case strings.ContainsFunc(tag, unicode.IsControl):
+		return fmt.Errorf("the tag %q has a control character", tag)
 	case strings.HasPrefix(tag, ReservedTagPrefix):
 		return fmt.Errorf("the tag %q begins with %q, which is reserved for mtt itself", tag, ReservedTagPrefix)
 	default:

@@ -211,7 +211,8 @@ func FuzzAssembler(f *testing.F) {
 
 func TestNamesAndTags(t *testing.T) {
 	for tag, good := range map[string]bool{
-		"train/loss": true, "Genauigkeit ä": true, "": false, "mtt/x": false, "\xff": false, string(random(600)): false,
+		"train/loss": true, "Genauigkeit ä": true, "": false, "mtt/x": false, "\xff": false,
+		"tab\t": false, "line\n": false, "\x00": false, "del\x7f": false, "c1 \u0085": false, string(random(600)): false,
 	} {
 		if err := wire.CheckTag(tag); (err == nil) != good {
 			t.Errorf("tag %.20q: %v", tag, err)

@@ -1628,9 +1628,10 @@ func (x *LogMetricsRequest) GetProgress() *Progress {
 
 type ScalarPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 512 bytes of UTF-8, at most 10,000 different ones in an attempt. Tags that begin with `mtt/` are the host's:
-	// they hold what depends on the clock.
-	Tag  string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	// 1 to 512 bytes of UTF-8 without control characters, at most 10,000 different ones in an attempt. Tags that begin
+	// with `mtt/` are the host's: they hold what depends on the clock.
+	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	// Below 2^63 - 1.
 	Step uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	// Kept as float32, which is what an event file holds.
 	Value float64 `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`
