@@ -79,12 +79,14 @@ func (r *Run) Context() context.Context { return r.ctx }
 // ShouldSave at each step has saved by then, and Serve saves what such a loop has not.
 func (r *Run) Stopped() bool { return r.stop.Load() || r.ctx.Err() != nil }
 
-// Resume registers the state that checkpoints are made of. If the run has one it is loaded into state, and the number
-// of steps behind it is returned; otherwise 0, and state is left as it is. It is called once, before the first step.
+// Resume registers the state that checkpoints are made of: one State or several, such as a model and the JSON beside it,
+// whose blobs have different names. If the run has a checkpoint it is loaded into them, and the number of steps behind it
+// is returned; otherwise 0, and they are left as they are. It is called once, before the first step.
 // A run whose checkpoint was not loaded, because Resume was not called or has failed, cannot save and does not succeed.
-func (r *Run) Resume(state State) (step int64, err error) {
-	if state == nil {
-		return 0, errors.New("run.Resume: the state is nil")
+func (r *Run) Resume(state State, more ...State) (step int64, err error) {
+	all := states(append([]State{state}, more...))
+	if err := all.check(); err != nil {
+		return 0, fmt.Errorf("run.Resume: %w", err)
 	}
 	if r.resumed {
 		return 0, errors.New("run.Resume was called before in this attempt")
@@ -93,11 +95,11 @@ func (r *Run) Resume(state State) (step int64, err error) {
 	if checkpoint := r.request.GetResume(); checkpoint != nil {
 		ctx, cancel := context.WithCancel(r.ctx) // ends what Load has left open
 		defer cancel()
-		if err := newReader(ctx, r.checkpoints, checkpoint).load(state); err != nil {
+		if err := newReader(ctx, r.checkpoints, checkpoint).load(all); err != nil {
 			return 0, fmt.Errorf("cannot load checkpoint %s: %w", checkpoint.GetId(), err)
 		}
 	}
-	r.state = state
+	r.state = all
 	return r.last, nil
 }
 

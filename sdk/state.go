@@ -8,7 +8,8 @@ type State interface {
 	// Save writes the state as named blobs. It must write the same bytes for the same state: no time, no device, no
 	// random name, no map order.
 	Save(w CheckpointWriter) error
-	// Load restores the state. It must fail if a blob is missing or does not fit.
+	// Load restores the state. It must fail if a blob is missing or does not fit, and leave alone those of other states
+	// that Run.Resume was given.
 	Load(r CheckpointReader) error
 }
 
