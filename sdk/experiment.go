@@ -37,8 +37,15 @@
 //		return sdk.Result{"accuracy": model.accuracy()}, nil
 //	}
 //
-// Two rules make a resumed run the same run, bit for bit: everything that the next step depends on is in the state
-// that Resume is given, and the order of the data is a function of the seed and the step alone.
+// Three rules make a resumed run the same run, bit for bit:
+//
+//   - Everything that the next step depends on is in the state that Resume is given: not the weights alone, but also
+//     momentum, counters, schedules, and what decides where training ends. JSON keeps what is in Go variables.
+//   - Data and randomness are functions of the seed and the step alone, or their generator is in the state too.
+//   - The result follows from the state alone, since a resume may have no step left to train.
+//
+// Training may end before the configured end: Train then returns its result as always, if what it decides by is in the
+// state. The final checkpoint is that of the last step that Progress, ShouldSave or Save was given.
 package sdk
 
 import "errors"
@@ -46,8 +53,8 @@ import "errors"
 // ErrStopped is what Train returns when it left early because Run.Stopped said so.
 var ErrStopped = errors.New("stopped on request")
 
-// Result is what a run comes to, such as {"accuracy": 0.95}. It must not depend on the clock: a run that was killed
-// and resumed returns the same one.
+// Result is what a run comes to, such as {"accuracy": 0.95}. It must follow from the state alone, and not from the clock or
+// from what Train has seen on its way: a run that was killed and resumed returns the same one.
 type Result map[string]float64
 
 // Direction says which way a metric is better.

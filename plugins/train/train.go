@@ -83,7 +83,7 @@ func trainDigits(run *sdk.Run, config Config) (sdk.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Anew, since a run that was killed behind its last step comes here without one.
+	// Anew: a result follows from the state alone.
 	onTest, err := testScore.Evaluate()
 	if err != nil {
 		return nil, err

@@ -25,38 +25,50 @@ func (s *State) Load(from sdk.CheckpointReader) error {
 	if err != nil {
 		return err
 	}
-	s.loaded = make(map[string]bool, len(described))
-	for _, variable := range described {
-		if err := s.restore(variable, values[variable.Path]); err != nil {
+	s.loaded = &loaded{variables: make(map[string]loadedVariable, len(values)), partial: described.old}
+	s.training.uses, s.training.several = map[string]bool{}, described.several
+	s.loss = described.loss
+	for rank, variable := range described.variables {
+		value := values[variable.Path]
+		s.loaded.variables[variable.Path] = loadedVariable{variable, rank, value.digest}
+		if variable.Step || described.old {
+			s.training.uses[variable.Path] = true
+		}
+		if err := s.restore(variable, value.tensor); err != nil {
 			return fmt.Errorf("variable %s: %w", variable.Path, err)
 		}
-		s.loaded[variable.Path] = true
 	}
 	return nil
 }
 
+// content is what a blob has of a variable.
+type content struct {
+	tensor *tensors.Tensor
+	digest uint64
+}
+
 // read reads the whole blob, so that nothing is restored unless all of it is good.
-func (s *State) read(from sdk.CheckpointReader) (described []variableInfo, values map[string]*tensors.Tensor, err error) {
+func (s *State) read(from sdk.CheckpointReader) (described metadata, values map[string]content, err error) {
 	i := slices.IndexFunc(from.Blobs(), func(blob sdk.Blob) bool { return blob.Name == blobName })
 	if i < 0 {
-		return nil, nil, fmt.Errorf("the checkpoint has no blob %s: it holds no GoMLX state", blobName)
+		return described, nil, fmt.Errorf("the checkpoint has no blob %s: it holds no GoMLX state", blobName)
 	}
 	blob, err := from.Open(blobName)
 	if err != nil {
-		return nil, nil, err
+		return described, nil, err
 	}
 	defer blob.Close()
-	header, metadata, err := safetensors.ReadHeader(blob, from.Blobs()[i].Size)
+	header, encoded, err := safetensors.ReadHeader(blob, from.Blobs()[i].Size)
 	if err != nil {
-		return nil, nil, err
+		return described, nil, err
 	}
-	if described, err = decodeMetadata(metadata, header); err != nil {
-		return nil, nil, err
+	if described, err = decodeMetadata(encoded, header); err != nil {
+		return described, nil, err
 	}
-	values = make(map[string]*tensors.Tensor, len(header))
+	values = make(map[string]content, len(header))
 	for _, tensor := range header {
 		if values[tensor.Name], err = s.readValue(blob, tensor); err != nil {
-			return nil, nil, fmt.Errorf("variable %s: %w", tensor.Name, err)
+			return described, nil, fmt.Errorf("variable %s: %w", tensor.Name, err)
 		}
 	}
 	// To the end, since only there the blob's checksum is known to be right.
@@ -67,25 +79,31 @@ func (s *State) read(from sdk.CheckpointReader) (described []variableInfo, value
 	return described, values, err
 }
 
-func (s *State) readValue(from io.Reader, described safetensors.Tensor) (*tensors.Tensor, error) {
+func (s *State) readValue(from io.Reader, described safetensors.Tensor) (c content, err error) {
 	dtype, ok := dtypeOf(described.DType)
 	if !ok {
-		return nil, fmt.Errorf("unknown type %s", described.DType)
+		return c, fmt.Errorf("unknown type %s", described.DType)
 	}
 	shape := shapes.Make(dtype)
 	for _, dimension := range described.Shape {
 		shape.Dimensions = append(shape.Dimensions, int(dimension))
 	}
-	value, err := tensors.FromShapeForBackend(s.backend, 0, shape)
-	if err != nil {
-		return nil, err
+	if c.tensor, err = tensors.FromShapeForBackend(s.backend, 0, shape); err != nil {
+		return c, err
 	}
-	var readErr error
-	err = value.MutableBytes(func(data []byte) { _, readErr = io.ReadFull(from, data) })
-	return value, errors.Join(err, readErr)
+	var failed error
+	err = c.tensor.MutableBytes(func(data []byte) {
+		_, failed = io.ReadFull(from, data)
+		c.digest = digestOf(data)
+	})
+	return c, errors.Join(err, failed)
 }
 
 func (s *State) restore(described variableInfo, value *tensors.Tensor) error {
+	if isMetric(described.Path) { // its path in this process is not known yet
+		s.waiting.values[described.Path] = value
+		return nil
+	}
 	if described.Path == randomPath { // NewState has made it
 		random := s.store.GetVariable(randomPath)
 		if !random.Shape().Equal(value.Shape()) {

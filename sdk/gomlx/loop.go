@@ -1,6 +1,7 @@
 package gomlx
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,40 +27,58 @@ var _ Run = (*sdk.Run)(nil)
 type Loop struct {
 	Run     Run
 	State   *State         // that Run.Resume was given
-	Trainer *train.Trainer // with the optimizer of State.Watch
+	Trainer *train.Trainer // with the optimizer of State.Watch; it may accumulate gradients
 	Steps   int64          // where training ends
 	// Batch makes the batch of a step, counted from 1: a function of the seed and the step alone. It is called for one
 	// step at a time, in order; for a device with a memory of its own in another goroutine and one step ahead, so that
 	// the device need not wait for it: it must not look at what After changes. The trainer takes the batch over.
 	Batch func(step int64) (train.Batch, error)
-	// After is called behind each step with the step's loss: to log, and to evaluate at the end of an epoch. The step's
-	// checkpoint comes after it, so that what it logs is not lost with a kill. It must leave the variables alone. It
-	// may be nil.
+	// After is called behind each step with the step's loss: to log, to evaluate at the end of an epoch, to set variables,
+	// or to end training by returning ErrDone. The step's checkpoint comes after it, so that what it logs and sets is not
+	// lost with a kill; it must not save by itself. It may be nil.
 	After func(step int64, loss float64) error
 }
 
-// Train trains from step, which Run.Resume has returned, to Steps. It returns sdk.ErrStopped, with a checkpoint made,
-// if the attempt was asked to stop.
+// ErrDone is what After returns to end training with this step, before Steps. It is no failure: Train then returns nil.
+// What it is decided by belongs into the state, so that a resume decides the same.
+var ErrDone = errors.New("training is done")
+
+// Train trains from step, which Run.Resume has returned, to Steps or to where After ends it. It returns sdk.ErrStopped,
+// with a checkpoint made, if the attempt was asked to stop before.
+//
+// It makes no checkpoint of the last step: that is the final one, which comes when the experiment has returned its result.
 func (l Loop) Train(step int64) error {
+	if step >= l.Steps {
+		return nil
+	}
+	if err := l.begin(); err != nil {
+		return err
+	}
 	next, leave := l.batches(step)
 	defer leave()
-	for first := true; step < l.Steps; first = false {
+	defer func() { l.State.within = false }()
+	for {
 		step++
-		loss, err := l.step(next)
-		if err != nil {
+		l.State.within = true
+		if err := l.step(next); err != nil {
 			return fmt.Errorf("training step %d: %w", step, err)
 		}
-		if first {
-			if err := l.State.check(); err != nil {
-				return err
-			}
+		applied := l.applied(step)
+		if err := l.check(applied); err != nil {
+			return err
 		}
-		if l.After != nil {
-			if err := l.After(step, loss); err != nil {
-				return err
-			}
+		done, err := l.after(step)
+		if err != nil {
+			return err
 		}
 		l.Run.Progress(step, l.Steps)
+		switch {
+		case done || step == l.Steps:
+			return nil
+		case !applied:
+			continue
+		}
+		l.State.within = false
 		if l.Run.ShouldSave(step) {
 			if err := l.Run.Save(step); err != nil {
 				return err
@@ -69,7 +88,49 @@ func (l Loop) Train(step int64) error {
 			return sdk.ErrStopped
 		}
 	}
-	return nil
+}
+
+// begin prepares the state for the first step.
+func (l Loop) begin() error {
+	l.State.looped = true
+	if err := l.State.begin(); err != nil {
+		return err
+	}
+	// As train.Loop does, for schedules that divide the steps into cycles.
+	last := tensors.FromScalar(l.Steps)
+	variable, err := l.State.store.CreateVariable(lastStepPath, last)
+	if err != nil {
+		return err
+	}
+	return variable.SetTrainable(false).SetValuePreservingOld(last)
+}
+
+// applied says whether the step's gradients have changed the parameters, and are not still being accumulated.
+func (l Loop) applied(step int64) bool {
+	n := int64(l.Trainer.NumAccumulatingSteps())
+	return n < 2 || step%n == 0
+}
+
+// check looks at the graph of the training step once it was built.
+func (l Loop) check(applied bool) error {
+	if applied && len(l.State.training.built) == 0 {
+		return errors.New("the trainer's optimizer is not the one of State.Watch")
+	}
+	if l.State.training.examined > 0 {
+		return nil
+	}
+	return l.State.examine()
+}
+
+func (l Loop) after(step int64) (done bool, err error) {
+	if l.After == nil {
+		return false, nil
+	}
+	err = l.After(step, *l.State.loss)
+	if errors.Is(err, ErrDone) {
+		return true, nil
+	}
+	return false, err
 }
 
 // batches returns the batches behind step, one with each call of next.
@@ -85,22 +146,26 @@ func (l Loop) batches(step int64) (next func() (train.Batch, error), leave func(
 	}, func() {}
 }
 
-func (l Loop) step(next func() (train.Batch, error)) (loss float64, err error) {
+// step makes one step, and keeps its loss.
+func (l Loop) step(next func() (train.Batch, error)) error {
 	batch, err := next()
 	if err != nil {
-		return 0, err
+		return err
 	}
+	l.State.training.stepping = true
 	metrics, err := l.Trainer.TrainStep(batch)
+	l.State.training.stepping = false
 	if err != nil {
-		return 0, explain(err)
+		return explain(err)
 	}
-	loss, err = scalar(metrics[0]) // the batch's loss, which NewTrainer puts first
+	loss, err := scalar(metrics[0]) // the batch's loss, which NewTrainer puts first
 	for _, metric := range metrics {
 		if finalizeErr := metric.FinalizeAll(); err == nil {
 			err = finalizeErr
 		}
 	}
-	return loss, err
+	l.State.loss = &loss
+	return err
 }
 
 // explain adds to an error of XLA's, in front of many lines of its own, what a person can do.

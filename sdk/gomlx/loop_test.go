@@ -117,9 +117,3 @@ func TestOptimizerThatIsNotWatchedIsRefused(t *testing.T) {
 		t.Errorf("got %v, want an error that names State.Watch", err)
 	}
 }
-
-func TestGradientsCannotBeAccumulated(t *testing.T) {
-	if err := newNetwork(t, design{}).build().AccumulateGradients(2); err == nil {
-		t.Error("GoMLX accepted to accumulate gradients, which could not be resumed exactly")
-	}
-}

@@ -3,11 +3,11 @@ package gomlx
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/train"
 
 	"github.com/mtt-project/mtt/sdk"
 	"github.com/mtt-project/mtt/sdk/gomlx/safetensors"
@@ -17,27 +17,22 @@ import (
 const blobName = "state.safetensors"
 
 // Save writes the state as one safetensors blob, its tensors sorted by name, each straight from where it is: there is
-// no second copy of the model.
+// no second copy of the model. It fails rather than write a state from which a resume would go on as another run.
 func (s *State) Save(to sdk.CheckpointWriter) error {
-	if s.graph == nil {
-		// No step was made, so what the model has beyond the checkpoint was not found by Loop, and is not trained.
-		if missing := s.missing(); len(missing) > 0 {
-			return fmt.Errorf("the checkpoint that was loaded is not of this model: it has no %s", strings.Join(missing, ", "))
-		}
+	if err := s.checkSavable(); err != nil {
+		return err
 	}
-	variables := s.variables()
-	metadata, err := encodeMetadata(variables)
+	entries := s.entries()
+	described := metadata{several: s.training.several, loss: s.loss}
+	for _, e := range entries {
+		described.variables = append(described.variables, s.describe(e))
+	}
+	encoded, err := described.encode()
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(variables, func(a, b *model.Variable) int { return strings.Compare(a.Path(), b.Path()) })
-	described := make([]safetensors.Tensor, len(variables))
-	for i, variable := range variables {
-		if described[i], err = describe(variable); err != nil {
-			return err
-		}
-	}
-	header, err := safetensors.EncodeHeader(described, metadata)
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	header, err := headerOf(entries, encoded)
 	if err != nil {
 		return err
 	}
@@ -48,37 +43,49 @@ func (s *State) Save(to sdk.CheckpointWriter) error {
 	if _, err := blob.Write(header); err != nil {
 		return err
 	}
-	for _, variable := range variables {
-		if err := writeValue(blob, variable); err != nil {
-			return fmt.Errorf("variable %s: %w", variable.Path(), err)
+	for _, e := range entries {
+		if err := e.read(func(data []byte) error { _, err := blob.Write(data); return err }); err != nil {
+			return fmt.Errorf("variable %s: %w", e.name, err)
 		}
 	}
 	return nil
 }
 
-func describe(variable *model.Variable) (safetensors.Tensor, error) {
-	shape := variable.Shape()
-	dtype, ok := safetensorsTypes[shape.DType]
-	if !ok {
-		return safetensors.Tensor{}, fmt.Errorf("variable %s has type %s, which a checkpoint cannot hold", variable.Path(), shape.DType)
+// checkSavable fails where a resume would not go on as this attempt does.
+func (s *State) checkSavable() error {
+	if s.within {
+		return errors.New("run.Save was called within a training step: Loop saves between two steps, once After has returned and accumulated gradients are applied")
 	}
-	described := safetensors.Tensor{Name: variable.Path(), DType: dtype}
-	for _, dimension := range shape.Dimensions {
-		described.Shape = append(described.Shape, int64(dimension))
-	}
-	return described, nil
-}
-
-func writeValue(to io.Writer, variable *model.Variable) error {
-	value, err := variable.Value()
-	if err != nil {
+	if err := s.examine(); err != nil {
 		return err
 	}
-	wasLocal := value.IsLocal()
-	var writeErr error
-	err = value.ConstBytes(func(data []byte) { _, writeErr = to.Write(data) })
-	if !wasLocal {
-		value.FinalizeLocal() // or the model would stay in host memory too
+	if err := s.checkTrainable(); err != nil {
+		return err
 	}
-	return errors.Join(err, writeErr)
+	for variable := range s.store.IterVariables() {
+		path := variable.Path()
+		switch {
+		case len(s.training.built) == 0 && s.loaded != nil && variable.Trainable && !s.loaded.has(path):
+			// No step was made, so examine has found nothing.
+			return fmt.Errorf("the checkpoint that was loaded is not of this model: it has no %s", path)
+		case !s.looped && strings.HasPrefix(path, accumulatedPrefix):
+			return errors.New("gradients are accumulated, and GoMLX counts the steps to their application outside of its variables: train with Loop, which saves only behind one")
+		case !variable.HasValue():
+			return fmt.Errorf("variable %s has no value yet, so it cannot be saved: run a graph before the end of the step that made it", path)
+		}
+	}
+	return nil
+}
+
+var accumulatedPrefix = model.JoinPath("/", train.AccumulatedGradientsScope) + model.ScopeSeparator
+
+func headerOf(entries []entry, metadata map[string]string) ([]byte, error) {
+	tensors := make([]safetensors.Tensor, len(entries))
+	for i, e := range entries {
+		var err error
+		if tensors[i], err = e.tensor(); err != nil {
+			return nil, err
+		}
+	}
+	return safetensors.EncodeHeader(tensors, metadata)
 }

@@ -9,29 +9,44 @@
 //	step, err := run.Resume(state)
 //	trainer := train.NewTrainer(backend, store, modelFn, lossFn, state.Watch(optimizer.Adam().Done()), nil, nil)
 //	err = gomlx.Loop{Run: run, State: state, Trainer: trainer, Steps: 1000, Batch: batch}.Train(step)
+//	return sdk.Result{"loss": state.Loss()}, err
+//
+// Every variable of the store is state, whoever makes or changes it: a graph, Loop.After, or an Exec of the experiment's
+// own, such as one that averages weights. What an experiment keeps in Go variables is not, unless run.Resume is given an
+// sdk.JSON of it too. Hyperparameters (Store.SetParam) count as Go variables: they are configuration.
+//
+// A result must follow from the state alone: from variables, State.Loss, and what an sdk.JSON keeps. A resume from the
+// last checkpoint may have no step left to train.
 package gomlx
 
 import (
 	"fmt"
-	"strings"
+	"math"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train"
-	"github.com/gomlx/gomlx/ml/train/metric"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
 
 	"github.com/mtt-project/mtt/sdk"
 )
 
-// State is everything in a Store that the next training step depends on: parameters, optimizer moments, counters, the
-// state of the random numbers, and which variables are trainable. It implements sdk.State.
+// State is everything in a Store that the next training step depends on: all variables, among them parameters, optimizer
+// moments, counters, schedules and the state of the random numbers; which of them are trainable; and the loss of the
+// last step. It implements sdk.State.
+//
+// Only what GoMLX's metrics keep is left out where no training step changes it: it is reset before each evaluation.
 type State struct {
 	backend compute.Backend
 	store   *model.Store
-	loaded  map[string]bool // paths of the variables that came from a checkpoint; nil if there was none
-	graph   *graph.Graph    // of the training step; nil until it was built
+
+	loaded   *loaded // what came from the checkpoint; nil if there was none
+	waiting  waiting // what of it waits for its variable to be made
+	metrics  metricNames
+	training training
+	begun    bool     // the first training step of this attempt has
+	looped   bool     // by a Loop
+	within   bool     // Loop is within a step
+	loss     *float64 // of the last step; nil if it is not known
 }
 
 var _ sdk.State = (*State)(nil)
@@ -45,29 +60,18 @@ func NewState(backend compute.Backend, store *model.Store, seed int64) (*State, 
 	if err := store.SetRNGStateFromSeed(seed); err != nil {
 		return nil, fmt.Errorf("cannot seed the random numbers: %w", err)
 	}
-	return &State{backend: backend, store: store}, nil
+	s := &State{backend: backend, store: store, metrics: metricNames{}}
+	s.waiting = waiting{state: s, next: store.Loader(), values: map[string]*tensors.Tensor{}, given: map[string]bool{}}
+	store.SetLoader(&s.waiting)
+	return s, nil
 }
 
-// The variables that are no state, besides those of metrics: GoMLX makes them anew.
-var (
-	learningRatePath = model.JoinPath("/"+optimizer.Scope, optimizer.ParamLearningRate)       // from the configuration
-	lastStepPath     = model.JoinPath(train.TrainerAbsoluteScope, train.TrainLastStepVarName) // where train.Loop was to end
-	metricsPrefix    = "/" + metric.Scope + "/"                                               // with random names
-)
+// Loss is that of the last step that a Loop has trained, in this attempt or before; NaN if there was none.
+func (s *State) Loss() float64 {
+	if s.loss == nil {
+		return math.NaN()
+	}
+	return *s.loss
+}
 
 var randomPath = model.JoinPath("/", model.RNGStateVariableName)
-
-func isState(path string) bool {
-	return path != learningRatePath && path != lastStepPath && !strings.HasPrefix(path, metricsPrefix)
-}
-
-// variables returns those that make up the state, in the order in which they were made.
-func (s *State) variables() []*model.Variable {
-	var variables []*model.Variable
-	for variable := range s.store.IterVariables() {
-		if isState(variable.Path()) {
-			variables = append(variables, variable)
-		}
-	}
-	return variables
-}
