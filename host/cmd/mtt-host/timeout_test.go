@@ -1,9 +1,12 @@
 package main_test
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,40 +65,106 @@ func TestTimeLimitLeavesNoRetry(t *testing.T) {
 	}
 }
 
-// The clock is that of the records, so a test can turn it back.
-func TestTimeLimitCountsWhatAKilledAttemptLivedAndNoMore(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	p := b.start("run", pluginPath("faulty"), "--name", "r", "-S", "steps=300", "--env-var", "FAULTY=none", "--timeout", "30m")
+var timeLimits = []promise{
+	{"a time limit holds for a run whose attempts are killed again and again", func(b *bench) {
+		b.killUntilTimeIsUp("-S", "pause_ms=5", "-S", "steps=1000000")
+	}},
+	{"and where they say nothing", func(b *bench) {
+		b.killUntilTimeIsUp("-S", "pause_ms=3600000")
+	}},
+	{"a clock that was set ahead by ten days changes no time limit", clockIsSet(10 * 24 * time.Hour)},
+	{"a clock that was set back by ten days changes no time limit", clockIsSet(-10 * 24 * time.Hour)},
+	{"what a killed attempt ran is counted from its own clock", func(b *bench) {
+		b.killedAfterASave()
+		b.record("attempts/1/elapsed", `{"schema": "mtt.elapsed/v1", "seconds":       3600.000}`)
+		b.expect(124, []string{"the time limit of 30m0s is used up"}, "resume", "r", "--timeout", "30m")
+		if end := b.read("runs", "r", "attempts", "1", "end.json"); !strings.Contains(end, `"lived": "1h0m0s"`) {
+			b.Errorf("the end says %s", end)
+		}
+		if n := len(b.show("r").Attempts); n != 1 {
+			b.Errorf("there are %d attempts, want 1", n)
+		}
+		b.expect(0, nil, "resume", "r", "--timeout", "2h")
+	}},
+	{"what a machine that went down has lost of it, the checkpoint has", func(b *bench) {
+		b.killedAfterASave()
+		for _, file := range []string{"attempts/1/elapsed", "log/1.jsonl"} {
+			b.record(file, "\x00\x00\x00\x00") // as file systems may leave what was not synced
+		}
+		b.expect(0, nil, "resume", "r")
+		if end := b.read("runs", "r", "attempts", "1", "end.json"); strings.Contains(end, `"lived": "0s"`) {
+			b.Errorf("the end says %s", end)
+		}
+	}},
+}
+
+func TestTimeLimitsHold(t *testing.T) { hold(t, timeLimits) }
+
+// clockIsSet is as if a clock had been set in the middle of an attempt, before its last words.
+func clockIsSet(by time.Duration) func(*bench) {
+	return func(b *bench) {
+		b.killedAfterASave()
+		b.shift("attempts/1/claim.json", -by)
+		b.expect(0, nil, "resume", "r", "--timeout", "30m")
+		if end := b.read("runs", "r", "attempts", "1", "end.json"); regexp.MustCompile(`"lived": "[^"]*[hm]\d`).MatchString(end) {
+			b.Errorf("the end says %s", end)
+		}
+	}
+}
+
+// killUntilTimeIsUp kills each attempt when it has run for a second, until there is no time left for another.
+func (b *bench) killUntilTimeIsUp(args ...string) {
+	b.Helper()
+	command := append([]string{"run", pluginPath("faulty"), "--name", "r", "--env-var", "FAULTY=none", "--timeout", "3s", "--stop-grace", "1s"}, args...)
+	for n := 1; n <= 3; n++ {
+		p := b.start(command...)
+		b.eventually("the attempt has run for a second", func() bool { return !p.running() || b.elapsed(n) >= 1 })
+		if p.running() {
+			p.kill()
+			b.eventually("the plugin is gone", func() bool { return len(b.ours()) == 0 })
+		}
+		command = []string{"resume", "r"}
+	}
+	b.expect(124, []string{"is used up", goOnLonger}, command...)
+	if n := len(b.show("r").Attempts); n > 3 {
+		b.Errorf("%d attempts were made of one that has time for three", n)
+	}
+}
+
+// elapsed is how many seconds attempt n of run r has run, as far as it is recorded.
+func (b *bench) elapsed(n int) float64 {
+	var record struct{ Seconds float64 }
+	raw, _ := os.ReadFile(b.path("runs", "r", "attempts", strconv.Itoa(n), "elapsed"))
+	_ = json.Unmarshal(raw, &record) // there may be none yet
+	return record.Seconds
+}
+
+// killedAfterASave leaves run r killed in its first attempt, with a checkpoint.
+func (b *bench) killedAfterASave() {
+	b.Helper()
+	p := b.start("run", pluginPath("faulty"), "--name", "r", "-S", "steps=300", "--env-var", "FAULTY=none")
 	p.waitFor("saved step 5 ")
 	p.kill()
 	b.eventually("the plugin is gone", func() bool { return len(b.ours()) == 0 })
-
-	b.age("attempts/1/claim.json") // as if the attempt had begun an hour before it was killed
-	b.expect(124, []string{"the time limit of 30m0s is used up"}, "resume", "r")
-	if n := len(b.show("r").Attempts); n != 1 {
-		b.Errorf("there are %d attempts, want 1", n)
-	}
-	// The refusal has recorded how long the attempt lived; as if nothing had.
-	if err := os.Remove(b.path("runs", "r", "attempts", "1", "end.json")); err != nil {
-		t.Fatal(err)
-	}
-	b.age("log/1.jsonl") // and as if it had been killed an hour ago
-	b.expect(0, []string{"resumed from checkpoint"}, "resume", "r")
 }
 
-// age makes every time in a file of run r an hour older.
-func (b *bench) age(file string) {
+// record writes a file of run r.
+func (b *bench) record(file, content string) {
 	b.Helper()
-	text := regexp.MustCompile(`"time": ?"[^"]+"`).ReplaceAllFunc([]byte(b.read("runs", "r", file)), func(found []byte) []byte {
+	if err := os.WriteFile(b.path("runs", "r", file), []byte(content), 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// shift adds to every time in a file of run r.
+func (b *bench) shift(file string, by time.Duration) {
+	b.Helper()
+	b.record(file, string(regexp.MustCompile(`"time": ?"[^"]+"`).ReplaceAllFunc([]byte(b.read("runs", "r", file)), func(found []byte) []byte {
 		quote := slices.Index(found[len(`"time":`):], '"') + len(`"time":`)
 		at, err := time.Parse(time.RFC3339Nano, string(found[quote+1:len(found)-1]))
 		if err != nil {
 			b.Fatal(err)
 		}
-		return []byte(`"time":"` + at.Add(-time.Hour).Format(time.RFC3339Nano) + `"`)
-	})
-	if err := os.WriteFile(b.path("runs", "r", file), text, 0o644); err != nil {
-		b.Fatal(err)
-	}
+		return []byte(`"time":"` + at.Add(by).Format(time.RFC3339Nano) + `"`)
+	})))
 }

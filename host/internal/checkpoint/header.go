@@ -51,6 +51,8 @@ type Header struct {
 	Reason Reason `json:"reason"`
 	// Result is the run's result; only a Final checkpoint has one.
 	Result Metrics `json:"result,omitempty"`
+	// ElapsedSeconds is how long the attempt had run when the save began; 0 where that was not recorded.
+	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
 	// SizeHint is the size of all blobs together in bytes, for the check of free space; 0: not known.
 	SizeHint uint64 `json:"-"`
 }

@@ -26,9 +26,9 @@ type view struct {
 	to       *unblocked
 	terminal int // descriptor to ask for the width; -1 for plain lines
 	progress string
-	saved    time.Time // when the last checkpoint was
-	printed  time.Time // when progress was last a plain line
-	ended    string    // how the last attempt ended, to be said if another one follows
+	saved    eventlog.Event // the last checkpoint
+	printed  time.Time      // when progress was last a plain line
+	ended    string         // how the last attempt ended, to be said if another one follows
 }
 
 func newView(to io.Writer) *view {
@@ -61,7 +61,7 @@ func (v *view) show(event eventlog.Event) {
 	case eventlog.Stepped:
 		v.step(event)
 	case eventlog.Saved:
-		v.saved = event.Time
+		v.saved = event
 		v.line(eventText(event))
 	case eventlog.Ended:
 		v.ended = event.Message // the command itself says how the last attempt ended
@@ -78,8 +78,8 @@ func (v *view) show(event eventlog.Event) {
 
 func (v *view) step(event eventlog.Event) {
 	text := progressText(event)
-	if !v.saved.IsZero() {
-		text += " · checkpoint " + durationText(event.Time.Sub(v.saved)) + " old"
+	if v.saved.Attempt == event.Attempt && v.saved.ElapsedSeconds > 0 {
+		text += " · checkpoint " + durationText(seconds(event.ElapsedSeconds-v.saved.ElapsedSeconds)) + " old"
 	}
 	if v.terminal >= 0 {
 		v.redraw(text)

@@ -43,6 +43,8 @@ type Event struct {
 	Attempt int       `json:"attempt"`
 	Seq     uint64    `json:"seq"` // number among the attempt's, from 1; 0 for what nobody was left to log
 	Kind    Kind      `json:"kind"`
+	// ElapsedSeconds is how long the attempt had run, by a monotonic clock; 0 where that was not measured.
+	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
 	// Message is the event in words, complete in itself.
 	Message string `json:"message,omitempty"`
 

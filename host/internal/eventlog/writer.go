@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type Writer struct {
 	attempt int
 	sizes   sizing
 	emit    func(Event)
+	elapsed func() time.Duration // nil where nothing is measured
 
 	file   io.WriteCloser // the newest segment
 	number int            // of it
@@ -94,6 +96,9 @@ func endOf(file *os.File) (size int, torn bool, err error) {
 	return int(info.Size()), end[0] != '\n', err
 }
 
+// Measure has events say how long the attempt has run, from now on.
+func (w *Writer) Measure(elapsed func() time.Duration) { w.elapsed = elapsed }
+
 // maxMessage is the most bytes that a message has: twice what an experiment's error and its stack have together.
 const maxMessage = 4 * wire.MaxFailureBytes
 
@@ -105,6 +110,9 @@ func (w *Writer) Write(event Event) {
 	w.seq++
 	event.Message = wire.Text(event.Message, maxMessage)
 	event.Schema, event.Time, event.Attempt, event.Seq = Schema, time.Now().UTC(), w.attempt, w.seq
+	if w.elapsed != nil {
+		event.ElapsedSeconds = math.Round(w.elapsed().Seconds()*1000) / 1000
+	}
 	err := w.append(event)
 	if err != nil {
 		w.lose(event)

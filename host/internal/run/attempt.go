@@ -179,7 +179,9 @@ func (r *Run) WriteSaved(n int, checkpoint string) error {
 // WriteEnd records how attempt n ended.
 func (r *Run) WriteEnd(n int, end End) error {
 	end.Schema = "mtt.end/v1"
-	end.Time = time.Now().UTC()
+	if end.Time.IsZero() {
+		end.Time = time.Now().UTC()
+	}
 	end.TotalSteps = r.LastProgress(n).TotalSteps
 	return r.registry.create(r.attemptFile(n, "end"), end)
 }

@@ -76,7 +76,7 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(ctx context.Context, id string) error {
 			return errors.Join(w.Run.WriteSaved(plan.attempt, id), plan.sync.now(ctx))
 		},
-		life: a.life, log: log, fail: a.fail,
+		life: a.life, log: log, fail: a.fail, elapsed: plan.clock.elapsed,
 	}
 	return a, nil
 }

@@ -35,6 +35,7 @@ type checkpointService struct {
 	keepFiles  func(context.Context) error                        // copies the output directory to the volume
 	firstSaved func(ctx context.Context, checkpoint string) error // records that the attempt has made progress
 	life       *life
+	elapsed    func() time.Duration // of the attempt
 	log        *eventlog.Writer
 	fail       func(error) // records a failure of the volume, which is not the plugin's
 
@@ -160,7 +161,7 @@ func (s *checkpointService) header(message *experimentv1.SaveHeader) (checkpoint
 	}
 	header := checkpoint.Header{
 		Identity: s.identity, Step: message.GetStep(), Attempt: s.attempt,
-		Reason: reason, SizeHint: message.GetSizeHint(),
+		Reason: reason, SizeHint: message.GetSizeHint(), ElapsedSeconds: s.elapsed().Seconds(),
 	}
 	if reason == checkpoint.Final {
 		if err := wire.CheckResult(message.GetResult()); err != nil {

@@ -32,6 +32,7 @@ type plan struct {
 	damage   error               // what of that cannot be read; nil: the curves are whole
 	warnings []string            // to be said once the attempt has a log
 	sync     *syncer
+	clock    *clock // from when it begins
 
 	executable plugin.Executable
 }
@@ -74,25 +75,36 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if n := len(attempts); n > 0 {
 		last := attempts[n-1]
 		plan.attempt = last.Number + 1
-		if last.End == nil { // we hold the lock, so its worker and its plugin are dead
-			err := w.Run.WriteEnd(last.Number, run.End{
-				State: run.Interrupted, Cause: run.Died, Code: exit.Interrupted,
-				Step: max(last.Claim.ResumedStep, w.Run.LastProgress(last.Number).Step), // as far as it said
-			})
-			if err != nil {
-				return nil, outputs(err)
-			}
-		}
 	}
 	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{})
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return nil, outputs(err)
 	}
 	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts, whole)
+	if endErr := w.endFormer(plan); endErr != nil {
+		return nil, outputs(endErr)
+	}
 	if err != nil || plan.finished() { // which needs no plugin
 		return plan, err
 	}
 	return plan, w.ready(plan)
+}
+
+// endFormer ends the last attempt if it could not do so itself: we hold the lock, so its worker and its plugin are dead.
+func (w *Worker) endFormer(plan *plan) error {
+	if len(plan.attempts) == 0 || plan.attempts[len(plan.attempts)-1].End != nil {
+		return nil
+	}
+	last := &plan.attempts[len(plan.attempts)-1]
+	last.End = &run.End{
+		State: run.Interrupted, Cause: run.Died, Code: exit.Interrupted,
+		Step:  max(last.Claim.ResumedStep, w.Run.LastProgress(last.Number).Step), // as far as it said
+		Lived: run.Duration(w.Run.Lived(*last)),
+	}
+	if from := plan.resume; from != nil && from.Attempt == last.Number {
+		last.End.Lived = max(last.End.Lived, run.Duration(run.Seconds(from.ElapsedSeconds)))
+	}
+	return w.Run.WriteEnd(last.Number, *last.End)
 }
 
 // claimed is the plan of attempt n, whose checkpoint was chosen by whoever has claimed it.

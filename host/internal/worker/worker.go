@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -88,11 +87,16 @@ func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 
 // limited is live within the run's time limit.
 func (w *Worker) limited(ctx, stop context.Context, plan *plan) Outcome {
-	began := time.Now()
+	clock, err := startClock(w.Run, plan.attempt)
+	if err != nil {
+		return Outcome{State: run.Interrupted, Step: plan.step(), Err: outputs(err)}
+	}
+	plan.clock = clock
+	plan.sync.suspends(clock.suspend, clock.resume)
 	stop, release := context.WithTimeoutCause(stop, plan.timeLeft, w.Run.TimeUp())
 	defer release()
 	outcome := w.live(ctx, stop, plan)
-	outcome.Lived = time.Since(began)
+	outcome.Lived = clock.stop()
 	return outcome
 }
 
@@ -140,6 +144,7 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 		return outcome
 	}
 	defer log.Close()
+	log.Measure(plan.clock.elapsed)
 	for _, skipped := range plan.skipped {
 		log.Write(eventlog.Event{Kind: eventlog.FellBack, Checkpoint: skipped.ID, Message: fmt.Sprintf("skipped a bad checkpoint and fell back to the one before: %v", skipped.Err)})
 	}

@@ -11,6 +11,13 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
+// began is when this process did.
+var began = time.Now()
+
+// steadyNow is the time by a clock that is not set while this process runs: what a run may cost is counted in differences of
+// what it records.
+func steadyNow() time.Time { return began.Add(time.Since(began)).UTC() }
+
 // What a supervisor reserves, and may use at most: it waits, and now and then reads a checkpoint back.
 const (
 	supervisorCores  = 0.5
@@ -74,7 +81,11 @@ func billed(attempt run.Attempt, latest time.Time) time.Duration {
 	default:
 		until = earliest(until, attempt.End.Time.Add(lastSync))
 	}
-	return max(0, until.Sub(from))
+	billed := max(0, until.Sub(from))
+	if attempt.End != nil { // which a monotonic clock has measured, where times may have been set back
+		billed = max(billed, time.Duration(attempt.End.Lived))
+	}
+	return billed
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -112,7 +123,7 @@ func Affordable(r *run.Run) (time.Duration, error) {
 	if m.MaxCost == 0 {
 		return math.MaxInt64, nil
 	}
-	cost, err := costAt(r, time.Now())
+	cost, err := costAt(r, steadyNow())
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +139,7 @@ func (l *life) costLimited(stop context.Context) (context.Context, context.Cance
 	stop, ask := context.WithCancelCause(stop)
 	go func() {
 		for {
-			cost, err := costAt(l.run, time.Now().Add(orderly(l.run)))
+			cost, err := costAt(l.run, steadyNow().Add(orderly(l.run)))
 			if err == nil && cost >= maxCost {
 				ask(CostUp(l.run))
 				return

@@ -33,6 +33,7 @@ func TestTheCostOfARunIsBoundedByItsRecords(t *testing.T) {
 		"one that waits for a machine":           {[]run.Attempt{claimed(1, 0)}, nil, 3 * time.Hour, 0},
 		"one that nobody has recorded":           {[]run.Attempt{started}, nil, 3 * time.Hour, 2 * time.Hour},
 		"more than its worker knew of":           {[]run.Attempt{attempt(1, 0, &run.End{Lived: run.Duration(time.Minute), Time: at(time.Hour)})}, nil, day, time.Hour + lastSync},
+		"a clock that was set back":              {[]run.Attempt{attempt(1, 0, &run.End{Lived: run.Duration(time.Hour), Time: at(-10 * day)})}, nil, day, time.Hour},
 		"the next one is behind its end":         {[]run.Attempt{attempt(1, 0, &run.End{Time: at(time.Hour)}), claimed(1, time.Hour+time.Second)}, nil, day, time.Hour + time.Second},
 		"at the rate of another GPU":             {[]run.Attempt{attempt(3, 0, &run.End{Time: at(time.Hour)}), claimed(1, time.Hour)}, nil, day, 3 * time.Hour},
 		"begun before anybody asked for a limit": {[]run.Attempt{attempt(0, 0, nil)}, nil, time.Hour, time.Hour},

@@ -92,7 +92,7 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	}
 	claim := run.Claim{
 		Attempt: len(attempts) + 1, Hostname: supervisorName(l.run.ID, l.number), HostVersion: l.version,
-		PluginSHA256: l.run.Spec.Plugin.SHA256, Rate: l.run.Spec.Options.Modal.Rate.Attempt, Time: time.Now().UTC(),
+		PluginSHA256: l.run.Spec.Plugin.SHA256, Rate: l.run.Spec.Options.Modal.Rate.Attempt, Time: steadyNow(),
 	}
 	if resume != nil {
 		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
@@ -323,11 +323,11 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 		}
 	}
 	outcome := worker.Outcome{Attempt: attempt.Number, Step: max(attempt.Claim.ResumedStep, l.run.LastProgress(attempt.Number).Step)}
-	saved, err := l.saved(ctx, attempt)
+	saved, elapsed, err := l.saved(ctx, attempt)
 	if err != nil {
 		return worker.Outcome{}, err
 	}
-	outcome.Lived = l.run.Lived(attempt)
+	outcome.Lived = max(l.run.Lived(attempt), elapsed)
 	outcome.Step, outcome.Progressed = max(outcome.Step, saved), saved > attempt.Claim.ResumedStep
 	final, err := l.run.Result()
 	switch {
@@ -411,18 +411,18 @@ func because(result *api.Result) string {
 	return ": " + result.Exception
 }
 
-// saved is the newest step of which an attempt has left a checkpoint; 0 for none.
-func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, err error) {
+// saved is the newest step of which an attempt has left a checkpoint, and how long it had run then; 0 for none.
+func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, elapsed time.Duration, err error) {
 	err = l.retry(ctx, "list checkpoints", func() error {
 		entries, err := l.store.List(ctx)
 		for _, entry := range entries {
 			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number {
-				step = max(step, m.Step)
+				step, elapsed = max(step, m.Step), max(elapsed, run.Seconds(m.ElapsedSeconds))
 			}
 		}
 		return err
 	})
-	return step, err
+	return step, elapsed, err
 }
 
 // end records how an attempt ended that could not do so itself.
@@ -436,7 +436,7 @@ func (l *life) endAt(ctx context.Context, n int, outcome worker.Outcome, over ti
 		cause = outcome.Err.Error()
 	}
 	return l.retry(ctx, "record an attempt's end", func() error {
-		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived), Over: over})
+		err := l.run.WriteEnd(n, run.End{State: outcome.State, Cause: cause, Code: exit.Of(outcome.Err), Step: outcome.Step, Lived: run.Duration(outcome.Lived), Time: steadyNow(), Over: over})
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}

@@ -69,7 +69,7 @@ func openMirror(volume *Volume) (*mirror, error) {
 // over, or of the one that is asked for.
 func (m *mirror) refresh(ctx context.Context, id string) error {
 	if id != "" {
-		return m.records(ctx, id, func(name string) bool { return isRecord(name) || isLog(name) })
+		return m.records(ctx, id, func(name string) bool { return isRecord(name) || isLog(name) || path.Base(name) == run.ElapsedName })
 	}
 	_, err := m.all(ctx)
 	return err

@@ -59,7 +59,7 @@ func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sand
 					return machine{}, nil
 				}
 				var err error
-				on.since = time.Now()
+				on.since = steadyNow()
 				on.sandbox, err = l.create(ctx, attempt, on.gpu)
 				if errors.Is(err, api.ErrExhausted) || errors.Is(err, api.ErrExists) {
 					if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" now: "+err.Error()); err != nil {
@@ -206,7 +206,7 @@ func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *
 	since := time.Now()
 	said := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		looked, began := time.Now(), false
+		looked, began := steadyNow(), false
 		err := l.retry(ctx, "look for a machine", func() (err error) {
 			began, err = l.backend.client.SandboxStarted(ctx, on.sandbox)
 			return err

@@ -107,7 +107,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	if err != nil {
 		return api.Explain(err)
 	}
-	claim := run.SupervisorClaim{Spec: r.Adopted(), Stop: stop, PassedSecret: passed, HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	claim := run.SupervisorClaim{Spec: r.Adopted(), Stop: stop, PassedSecret: passed, HostSHA256: r.Spec.Options.Modal.HostSHA256, Time: steadyNow()}
 	err = r.ClaimSupervisor(n, claim)
 	if errors.Is(err, fs.ErrExist) {
 		return errors.Join(startedByAnother(r), b.forgetPassed(ctx, passed))
@@ -175,7 +175,7 @@ func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d api.
 		return err
 	}
 	// It does this itself, but not if it cannot even begin; then it is asked why.
-	err = r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: time.Now().UTC()})
+	err = r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: steadyNow()})
 	if errors.Is(err, fs.ErrExist) || exit.Of(err) == exit.Unavailable {
 		return nil
 	}

@@ -146,7 +146,7 @@ func (l *life) introduce(ctx context.Context) {
 		return
 	}
 	err := l.retry(ctx, "record its Sandbox", func() error {
-		return l.run.WriteSupervisorSandbox(l.number, run.Sandbox{SandboxID: id, AppID: l.backend.app, Time: time.Now().UTC()})
+		return l.run.WriteSupervisorSandbox(l.number, run.Sandbox{SandboxID: id, AppID: l.backend.app, Time: steadyNow()})
 	})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		l.say("%v", err)
@@ -243,7 +243,7 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 		return err
 	}
 	// One claim, however often it is tried: another of its own would look to it like somebody else's.
-	claim := run.SupervisorClaim{Fruitless: fruitless, PassedSecret: l.passed, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: time.Now().UTC()}
+	claim := run.SupervisorClaim{Fruitless: fruitless, PassedSecret: l.passed, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: steadyNow()}
 	err = l.retry(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errSuperseded, err)
