@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake"
 )
 
 const goOnLonger = "mtt-host resume r --timeout LONGER"
@@ -167,4 +170,33 @@ func (b *bench) shift(file string, by time.Duration) {
 		}
 		return []byte(`"time":"` + at.Add(by).Format(time.RFC3339Nano) + `"`)
 	})))
+}
+
+// The records come through the volume: of a machine that is taken away, what was synced is counted.
+func TestTimeLimitOnModalCountsMachinesThatWereTakenAway(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-d", "-S", "steps=1000000", "--timeout", "6s", "--checkpoint-every", "200ms")
+	m.insist("no signal before the kill", func() error {
+		return m.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "preempt-signal", Value: "none"}}})
+	})
+	for n := 1; n <= 2; n++ {
+		m.until("the attempt has saved", func() bool {
+			info := m.modalInfo("r")
+			return len(info.Attempts) == n && info.State == "RUNNING" && info.Step > info.Attempts[n-1].ResumedStep+200
+		})
+		workers, _ := m.sandboxes("r")
+		m.preempt("TERMINATED", workers[len(workers)-1].ID)
+		m.until("the attempt has ended", func() bool {
+			info := m.modalInfo("r")
+			return len(info.Attempts) > n || info.State == "STOPPED"
+		})
+	}
+	m.expect(124, []string{"the time limit of 6s is used up"}, "wait", "r")
+	for n := range 2 {
+		end := m.expect(0, nil, "volume", "get", "outputs", fmt.Sprintf("runs/r/attempts/%d/end.json", n+1), "-").stdout
+		if strings.Contains(end, `"lived": "0s"`) {
+			t.Errorf("attempt %d was killed, and is said to have run for no time: %s", n+1, end)
+		}
+	}
 }
