@@ -100,12 +100,19 @@ func TestDeviceIsSaidAndRecorded(t *testing.T) {
 		append([]string{"run", pluginPath("train-xla"), "--name", "xla", "--device", "cpu"}, steps...)...)
 	type start struct {
 		Device    string
-		Exactness map[string]string
+		Exactness struct {
+			PJRTSHA256  string `json:"pjrt_sha256"`
+			DeviceModel string `json:"device_model"`
+			GOARCH      string
+			Threads     int `json:"xla_threads"`
+			Variables   map[string]string
+			CPU         struct{ Family, Model, Stepping, Features string }
+		}
 	}
 	recorded := decode[start](b, b.read("runs", "xla", "attempts", "1", "start.json"))
-	digest := recorded.Exactness["pjrt_sha256"]
-	if recorded.Device != "cpu" || len(digest) != 64 || !strings.Contains(r.stderr, "PJRT plugin "+digest[:12]) ||
-		recorded.Exactness["xla_flags"] != "--xla_cpu_enable_fast_math=false" || recorded.Exactness["device_model"] == "" || recorded.Exactness["goarch"] == "" {
+	key := recorded.Exactness
+	if recorded.Device != "cpu" || len(key.PJRTSHA256) != 64 || !strings.Contains(r.stderr, "PJRT plugin "+key.PJRTSHA256[:12]) ||
+		key.Variables["XLA_FLAGS"] != "--xla_cpu_enable_fast_math=false" || key.DeviceModel == "" || key.GOARCH == "" || key.Threads == 0 || key.CPU.Features == "" {
 		t.Errorf("recorded is %+v", recorded)
 	}
 	const without = "XLA is not in this build"

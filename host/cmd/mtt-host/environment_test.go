@@ -18,11 +18,13 @@ func TestPluginGetsNoCredential(t *testing.T) {
 	allowed := []string{
 		"LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC", "LD_LIBRARY_PATH=/nowhere",
 		"CUDA_VISIBLE_DEVICES=3", "NVIDIA_VISIBLE_DEVICES=all", "XLA_FLAGS=--some", "GOMLX_BACKEND=go", "PJRT_PLUGIN=none",
+		"OMP_NUM_THREADS=2", "TF_ENABLE_ONEDNN_OPTS=0", "OPENBLAS_CORETYPE=Haswell",
 	}
 	b.env = append([]string{
 		"MODAL_TOKEN_ID=secret-1", "MODAL_TOKEN_SECRET=secret-2", "MODAL_X=secret-3", "AWS_SECRET_ACCESS_KEY=secret-4",
 		"GITHUB_TOKEN=secret-5", "SSH_AUTH_SOCK=secret-6", "MTT_SECRET=secret-7", "NOTMODAL_X=secret-8",
 		"PLUGIN_SECRET=secret-9", "XLAFLAGS=secret-10", "LCALL=secret-11",
+		"NVIDIA_API_KEY=secret-12", "TF_VAR_password=secret-13", "TF_TOKEN_app_terraform_io=secret-14",
 	}, allowed...)
 	b.expect(0, nil, "run", pluginPath("faulty"), "--name", "environment",
 		"--env-var", "FAULTY=environment", "--env-var", "DATA_KEY=asked=for", "--env-var", "LANG=en_GB.UTF-8")
@@ -40,7 +42,7 @@ func TestPluginGetsNoCredential(t *testing.T) {
 		}
 	}
 	known := []string{
-		"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS", "GOMLX_BACKEND", "PJRT_PLUGIN", // allowed
+		"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS", "GOMLX_BACKEND", "PJRT_PLUGIN", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_CORETYPE", // allowed
 		"FAULTY", "DATA_KEY", // named
 		"TMPDIR", "MTT_PLUGIN", "MTT_HOST_PID", "MTT_LOCK_FD", "GOMLX_NO_AUTO_INSTALL", // mtt's own
 		"PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC", // go-plugin's own

@@ -297,17 +297,19 @@ func (l *lockedBuffer) String() string {
 // What the commands print as JSON, as far as the tests look at it.
 type (
 	runInfo struct {
-		Schema     string             `json:"schema"`
-		RunID      string             `json:"run_id"`
-		State      string             `json:"state"`
-		Step       int64              `json:"step"`
-		TotalSteps int64              `json:"total_steps"`
-		Exact      bool               `json:"exact"`
-		Device     string             `json:"device"`
-		Result     map[string]float64 `json:"result"`
-		ExitCode   *int               `json:"exit_code"`
-		Error      string             `json:"error"`
-		Attempts   []struct {
+		Schema        string             `json:"schema"`
+		RunID         string             `json:"run_id"`
+		State         string             `json:"state"`
+		Step          int64              `json:"step"`
+		TotalSteps    int64              `json:"total_steps"`
+		Exact         bool               `json:"exact"`
+		ExactVerified bool               `json:"exact_verified"`
+		ExactReason   string             `json:"exact_reason"`
+		Device        string             `json:"device"`
+		Result        map[string]float64 `json:"result"`
+		ExitCode      *int               `json:"exit_code"`
+		Error         string             `json:"error"`
+		Attempts      []struct {
 			Attempt     int    `json:"attempt"`
 			ResumedFrom string `json:"resumed_from"`
 			ResumedStep int64  `json:"resumed_step"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
@@ -29,8 +30,10 @@ func TestRunsOfFormerHostsGoOn(t *testing.T) {
 			b.former(map[string]string{"finished": "SUCCEEDED", "alone": "SUCCEEDED", "killed": "INTERRUPTED", "stopped": "STOPPED", "failed": "FAILED"})
 			alone := b.ends("alone")
 			for _, run := range []string{"killed", "stopped"} {
-				b.expect(0, []string{"resumed from checkpoint"}, "resume", run, "--env-var", launched())
+				b.expect(65, []string{unrecorded, "CPU features", "variables", "data"}, "resume", run, "--env-var", launched(), "--exact")
+				b.expect(0, []string{"resumed from checkpoint", unrecorded, "exactness is not claimed"}, "resume", run, "--env-var", launched())
 				b.sameEnd(run, alone)
+				b.claimsNoMore(run)
 			}
 			b.expect(3, []string{"walkers is 0"}, "resume", "failed", "--env-var", launched())
 			b.expect(0, []string{"has finished already; nothing was trained"}, "run", b.launcher(), "--env-var", launched(), "--name", "finished", "-S", "walkers=64", "-S", "steps=200")
@@ -59,6 +62,7 @@ func TestRunsOfFormerHostsOnModalGoOn(t *testing.T) {
 				m.expect(0, []string{"resumed from checkpoint"}, "resume", run, "--env-var", launched())
 				m.fetch(run)
 				m.sameEnd(run, alone)
+				m.claimsNoMore(run)
 			}
 		})
 	}
@@ -99,6 +103,16 @@ func (b *bench) sameEnd(run string, alone outcome) {
 		b.Errorf("run %s is %s", run, state)
 	}
 	b.equal(b.ends(run), alone)
+}
+
+// unrecorded is why a run that another host began is not exact.
+const unrecorded = "unrecorded by an older mtt-host: "
+
+func (b *bench) claimsNoMore(run string) {
+	b.Helper()
+	if info := b.show(run); info.Exact || !strings.Contains(info.ExactReason, unrecorded) {
+		b.Errorf("run %s: exact is %v, because %q", run, info.Exact, info.ExactReason)
+	}
 }
 
 // launcher is the executable of the runs.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,10 +108,12 @@ func newShow() *cobra.Command {
 				return err
 			}
 			if common.json() {
-				return printJSON(command.OutOrStdout(), info)
+				err = printJSON(command.OutOrStdout(), info)
+			} else {
+				info.Warning, info.Next = withOutputs(info.Warning, command.Flags()), withOutputs(info.Next, command.Flags())
+				err = printRun(command.OutOrStdout(), shown, info)
 			}
-			info.Warning, info.Next = withOutputs(info.Warning, command.Flags()), withOutputs(info.Next, command.Flags())
-			return printRun(command.OutOrStdout(), shown, info)
+			return err
 		},
 	}
 	common.add(command.Flags())
@@ -129,7 +132,7 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		{"step", stepText(info)},
 		{"seed", strconv.FormatUint(info.Seed, 10)},
 		{"device", info.Device},
-		{"exact", strconv.FormatBool(info.Exact)},
+		{"exact", exactText(info)},
 		{"result", metricsText(info.Result)},
 		{"created", info.Created.Local().Format(time.DateTime)},
 		{"plugin", shown.Spec.Plugin.Path},
@@ -154,6 +157,9 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		return err
 	}
 	fmt.Fprintf(to, "\nconfiguration %s\n\n", config.String())
+	if err := printKey(to, info.Attempts); err != nil {
+		return err
+	}
 	attempts := [][]string{{"ATTEMPT", "STATE", "FROM STEP", "TO STEP", "STARTED", "CAUSE"}}
 	for _, attempt := range info.Attempts {
 		attempts = append(attempts, []string{
@@ -162,6 +168,34 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		})
 	}
 	return printTable(to, attempts)
+}
+
+// exactText says who vouches that the run equals one that was left alone.
+func exactText(info *run.Info) string {
+	if info.Exact {
+		return "claimed by the author"
+	}
+	return "no, because " + info.ExactReason
+}
+
+// printKey prints what the newest attempt that has started trains on, as far as that can change a bit.
+func printKey(to io.Writer, attempts []run.AttemptInfo) error {
+	for _, attempt := range slices.Backward(attempts) {
+		if attempt.Exactness == nil {
+			continue
+		}
+		fmt.Fprintf(to, "exactness key of attempt %d\n", attempt.Attempt)
+		var rows [][]string
+		for _, line := range attempt.Exactness.Lines() {
+			rows = append(rows, []string{"  " + line[0], line[1]})
+		}
+		if err := printTable(to, rows); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(to)
+		return err
+	}
+	return nil
 }
 
 func stepText(info *run.Info) string {

@@ -5,10 +5,13 @@ package device
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -25,13 +28,15 @@ var Names = []string{Auto, Go, CPU, CUDA}
 
 // Device is what an attempt trains on; all but the paths is part of the key under which a resume is exact.
 type Device struct {
-	Name   string `json:"device"` // Go, CPU or CUDA
-	Model  string `json:"model"`  // of the processor or the GPU
-	Driver string `json:"driver,omitempty"`
+	Name   string        // Go, CPU or CUDA
+	Model  string        // of the processor or the GPUs
+	Count  int           // of GPUs that the plugin sees
+	Driver string        // of the GPUs
+	CPU    exactness.CPU // what of the processor can change how the device calculates
 	// PJRT is the XLA plugin, of CPU and CUDA.
-	PJRT       string `json:"pjrt,omitempty"`
-	PJRTSHA256 string `json:"pjrt_sha256,omitempty"`
-	XLAFlags   string `json:"xla_flags,omitempty"`
+	PJRT       string
+	PJRTSHA256 string
+	XLAFlags   string
 
 	libraries []string // directories that the dynamic linker needs
 }
@@ -52,14 +57,15 @@ func (d Device) String() string {
 
 // deterministic is the XLA flag without which sums on a GPU are made in any order. It was measured to make training
 // repeatable bit for bit, at about a sixth of the speed.
-const deterministic = "--xla_gpu_deterministic_ops=true"
+const deterministic = "--xla_gpu_deterministic_ops="
 
 // Choose returns the device that want names, for a plugin that was built for built; empty means that it does not say,
-// and then only pure Go is certain. Notes say in words what Auto had to do without. A named device that is not there
-// is an error: it never falls back. exact asks for what a bit-exact resume needs.
-func Choose(want string, built []string, exact bool) (device Device, notes []string, err error) {
+// and then only pure Go is certain. environment is what the plugin gets besides what the device needs. Notes say in words
+// what Auto had to do without. A named device that is not there is an error: it never falls back. exact asks for what a
+// bit-exact resume needs.
+func Choose(want string, built []string, environment map[string]string, exact bool) (device Device, notes []string, err error) {
 	if want == Auto {
-		want = fromBackend(os.Getenv("GOMLX_BACKEND"))
+		want = fromBackend(environment["GOMLX_BACKEND"])
 	}
 	if err := CheckBuilt(want, built); err != nil {
 		return Device{}, nil, err
@@ -68,7 +74,7 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 		built = []string{Go}
 	}
 	if want != Auto {
-		device, err = open(want, exact)
+		device, err = open(want, environment, exact)
 		return device, nil, err
 	}
 	for _, name := range []string{CUDA, CPU, Go} {
@@ -81,7 +87,7 @@ func Choose(want string, built []string, exact bool) (device Device, notes []str
 		if name == CUDA && !hasGPU() {
 			continue
 		}
-		device, err = open(name, exact)
+		device, err = open(name, environment, exact)
 		if err == nil {
 			return device, notes, nil
 		}
@@ -135,52 +141,87 @@ func fromBackend(backend string) string {
 }
 
 // open finds everything that a device needs.
-func open(name string, exact bool) (Device, error) {
+func open(name string, environment map[string]string, exact bool) (Device, error) {
 	switch name {
 	case Go:
-		return Device{Name: Go, Model: cpuModel()}, nil
+		cpu, model := findCPU()
+		return Device{Name: Go, Model: model, CPU: cpu}, nil
 	case CPU:
-		return withPJRT(Device{Name: CPU, Model: cpuModel(), XLAFlags: os.Getenv("XLA_FLAGS")})
+		cpu, model := findCPU()
+		return withPJRT(Device{Name: CPU, Model: model, CPU: cpu, XLAFlags: flagsOf(environment)}, environment)
 	case CUDA:
-		gpu, err := findGPU()
+		found, err := findGPUs()
 		if err != nil {
 			return Device{}, err
 		}
-		device := Device{Name: CUDA, Model: gpu.model, Driver: gpu.driver, XLAFlags: os.Getenv("XLA_FLAGS")}
-		if exact && !strings.Contains(device.XLAFlags, deterministic) {
-			device.XLAFlags = strings.TrimSpace(device.XLAFlags + " " + deterministic)
+		device := Device{
+			Name: CUDA, Model: found.model(environment), Count: visibleGPUs(environment), Driver: found.driver,
+			CPU: hostCPU(), XLAFlags: flagsOf(environment),
 		}
-		return withPJRT(device)
+		if exact && !device.Deterministic() {
+			device.XLAFlags = strings.TrimSpace(device.XLAFlags + " " + deterministic + "true")
+		}
+		return withPJRT(device, environment)
 	default:
 		return Device{}, exit.Errorf(exit.Usage, "no device is called %q: want one of %s", name, strings.Join(Names, ", "))
 	}
 }
 
-// Deterministic says whether training on the device repeats bit for bit, as far as was measured.
-func (d Device) Deterministic() bool {
-	return d.Name != CUDA || strings.Contains(d.XLAFlags, deterministic)
+// flagsOf are XLA's flags. The variable may name a file with them instead, which may change before XLA reads it.
+func flagsOf(environment map[string]string) string {
+	flags := environment["XLA_FLAGS"]
+	if trimmed := strings.TrimSpace(flags); trimmed == "" || strings.HasPrefix(trimmed, "-") {
+		return flags
+	}
+	content, err := os.ReadFile(flags)
+	if read := strings.TrimSpace(string(content)); err == nil && strings.HasPrefix(read, "-") {
+		return read
+	}
+	return flags
 }
 
-// Environment is what the plugin's process needs to train on the device. links is an empty directory of the attempt's,
-// for the names that GoMLX looks for.
-func (d Device) Environment(links string) (map[string]string, error) {
+// Deterministic says whether training on the device repeats bit for bit, as far as was measured.
+func (d Device) Deterministic() bool {
+	if d.Name != CUDA {
+		return true
+	}
+	last := ""
+	for flag := range strings.FieldsSeq(d.XLAFlags) {
+		if value, ok := strings.CutPrefix(flag, deterministic); ok {
+			last = value
+		}
+	}
+	return strings.EqualFold(last, "true") || last == "1"
+}
+
+// Environment adds what a plugin needs to train on the device to an environment, in which it replaces what would train on
+// another one. links is a directory of the attempt's, which Link fills.
+func (d Device) Environment(environment map[string]string, links string) map[string]string {
+	merged := maps.Clone(environment)
+	merged["GOMLX_NO_AUTO_INSTALL"] = "1"
 	if d.Name == Go {
-		return map[string]string{"GOMLX_BACKEND": "go", "GOMLX_NO_AUTO_INSTALL": "1"}, nil
+		merged["GOMLX_BACKEND"] = "go"
+		return merged
 	}
-	if err := os.Symlink(d.PJRT, links+"/pjrt_c_api_"+d.Name+"_plugin.so"); err != nil {
-		return nil, fmt.Errorf("cannot link the PJRT plugin: %w", err)
-	}
-	environment := map[string]string{
-		"GOMLX_BACKEND":            "xla:" + d.Name,
-		"GOMLX_NO_AUTO_INSTALL":    "1",
-		"PJRT_PLUGIN_LIBRARY_PATH": links,
-		"XLA_FLAGS":                d.XLAFlags,
-	}
+	merged["GOMLX_BACKEND"] = "xla:" + d.Name
+	merged["PJRT_PLUGIN_LIBRARY_PATH"] = links
+	merged["XLA_FLAGS"] = d.XLAFlags
 	if d.Name == CUDA {
-		environment["GOPJRT_CUDA_CHECKS"] = "0" // it warns of libraries that it does not look for where they are
+		merged["GOPJRT_CUDA_CHECKS"] = "0" // it warns of libraries that it does not look for where they are
 	}
-	if paths := append(slices.Clone(d.libraries), filepathList(os.Getenv("LD_LIBRARY_PATH"))...); len(paths) > 0 {
-		environment["LD_LIBRARY_PATH"] = strings.Join(paths, ":")
+	if paths := append(slices.Clone(d.libraries), filepathList(environment["LD_LIBRARY_PATH"])...); len(paths) > 0 {
+		merged["LD_LIBRARY_PATH"] = strings.Join(paths, ":")
 	}
-	return environment, nil
+	return merged
+}
+
+// Link puts into an empty directory the names that GoMLX looks for.
+func (d Device) Link(links string) error {
+	if d.PJRT == "" {
+		return nil
+	}
+	if err := os.Symlink(d.PJRT, filepath.Join(links, "pjrt_c_api_"+d.Name+"_plugin.so")); err != nil {
+		return fmt.Errorf("cannot link the PJRT plugin: %w", err)
+	}
+	return nil
 }

@@ -44,8 +44,8 @@ var errNoPJRT = errors.New("there is no PJRT plugin of XLA here")
 
 // withPJRT adds the PJRT plugin to a device: one named as GoMLX wants it, from PJRT_PLUGIN_LIBRARY_PATH or
 // ~/.local/lib/go-xla, or one of a wheel, from mtt's own site directory or Python's.
-func withPJRT(d Device) (Device, error) {
-	path, libraries := findPJRT(d.Name)
+func withPJRT(d Device, environment map[string]string) (Device, error) {
+	path, libraries := findPJRT(d.Name, environment)
 	if path == "" {
 		install := "xla-cpu"
 		if d.Name == CUDA {
@@ -74,8 +74,8 @@ func withPJRT(d Device) (Device, error) {
 	return d, nil
 }
 
-func findPJRT(name string) (path string, libraries []string) {
-	for _, dir := range namedDirectories() {
+func findPJRT(name string, environment map[string]string) (path string, libraries []string) {
+	for _, dir := range namedDirectories(environment) {
 		if path := filepath.Join(dir, "pjrt_c_api_"+name+"_plugin.so"); isFile(path) {
 			return path, nvidiaLibraries(siteDirectories())
 		}
@@ -90,8 +90,8 @@ func findPJRT(name string) (path string, libraries []string) {
 	return "", nil
 }
 
-func namedDirectories() []string {
-	directories := filepathList(os.Getenv("PJRT_PLUGIN_LIBRARY_PATH"))
+func namedDirectories(environment map[string]string) []string {
+	directories := filepathList(environment["PJRT_PLUGIN_LIBRARY_PATH"])
 	if home, err := os.UserHomeDir(); err == nil {
 		directories = append(directories, filepath.Join(home, ".local", "lib", "go-xla"))
 	}

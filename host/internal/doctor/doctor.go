@@ -12,6 +12,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/device"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
 
@@ -112,7 +113,7 @@ func cCompiler() Check {
 
 func deviceCheck(name string) Check {
 	check := Check{Name: "device " + name, Status: OK}
-	found, _, err := device.Choose(name, []string{name}, false)
+	found, _, err := device.Choose(name, []string{name}, plugin.Environment(os.Environ()), false)
 	if err != nil {
 		check.Status, check.Found = Warning, err.Error()
 		if known, ok := err.(*exit.Error); ok {

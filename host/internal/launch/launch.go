@@ -49,7 +49,8 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	if err := request.Options(&options); err != nil {
 		return nil, err
 	}
-	if _, err := options.Passed(os.LookupEnv); err != nil {
+	named, err := options.Environment(os.LookupEnv)
+	if err != nil {
 		return nil, err
 	}
 	code, description, err := request.install(ctx, options)
@@ -57,7 +58,7 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 		return nil, err
 	}
 	if options.Device != device.Auto && options.Modal == nil { // one that is named is there, or nothing is begun; the attempt opens it
-		if _, _, err := device.Choose(options.Device, description.Devices, options.Exact); err != nil {
+		if _, _, err := device.Choose(options.Device, description.Devices, plugin.Environment(os.Environ(), named), options.Exact); err != nil {
 			return nil, err
 		}
 	}

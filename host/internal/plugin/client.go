@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -31,7 +32,7 @@ type Options struct {
 	Sockets    string            // private directory for unix sockets; a short path
 	Temporary  string            // the plugin's TMPDIR
 	Directory  string            // its working directory
-	Env        map[string]string // variables that the run names
+	Env        map[string]string // see Environment; mtt's own variables are added
 	Lock       *os.File          // descriptor that the plugin inherits; nil for none
 	Timeout    time.Duration     // from the start to the handshake
 	Output     func(line string) // gets each line that it prints; nil to drop them
@@ -98,7 +99,9 @@ func (o Options) command() *exec.Cmd {
 		command.ExtraFiles = []*os.File{o.Lock}
 		own[wire.EnvLockFD] = "3" // the first after stdin, stdout and stderr
 	}
-	command.Env = environ(os.Environ(), o.Env, own)
+	environment := maps.Clone(o.Env)
+	maps.Copy(environment, own)
+	command.Env = environ(environment)
 	return command
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/config"
@@ -43,7 +44,8 @@ func ReadDescription(raw []byte) (*Description, error) {
 	return d, nil
 }
 
-// Describe starts the executable, asks it what it is, and ends it. It gets the same environment as for training.
+// Describe starts the executable, asks it what it is, and ends it. It gets the same environment as for training, less
+// what a device needs.
 func Describe(ctx context.Context, executable Executable, env map[string]string, timeout time.Duration) (*Description, error) {
 	dir, err := scratch.New()
 	if err != nil {
@@ -55,7 +57,7 @@ func Describe(ctx context.Context, executable Executable, env map[string]string,
 		Sockets:    dir.Path,
 		Temporary:  dir.Path,
 		Directory:  dir.Path,
-		Env:        env,
+		Env:        Environment(os.Environ(), env),
 		Timeout:    timeout,
 	})
 	if err != nil {

@@ -1,20 +1,23 @@
 package plugin
 
 import (
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/mtt-project/mtt/host/internal/exactness"
 )
 
-// A plugin gets these variables of the host's environment and no others: what a program needs to run at all, and what
-// chooses and tunes an accelerator. Credentials are not among them.
+// A plugin gets these variables of the host's environment, and those that numeric libraries read, and no others: what a
+// program needs to run at all. Credentials are not among them.
 var (
 	allowed         = []string{"PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH"}
-	allowedPrefixes = []string{"LC_", "CUDA_", "NVIDIA_", "XLA_", "GOMLX_", "PJRT_"}
+	allowedPrefixes = []string{"LC_"}
 )
 
-// environ returns the plugin's environment: the allowed part of host, overlaid with the variables that the run names,
-// overlaid with mtt's own.
-func environ(host []string, named, own map[string]string) []string {
+// Environment is what a plugin gets besides mtt's own variables: the allowed part of the host's environment, overlaid with
+// the variables that the run names.
+func Environment(host []string, named ...map[string]string) map[string]string {
 	merged := map[string]string{}
 	for _, variable := range host {
 		name, value, ok := strings.Cut(variable, "=")
@@ -22,13 +25,16 @@ func environ(host []string, named, own map[string]string) []string {
 			merged[name] = value
 		}
 	}
-	for _, overlay := range []map[string]string{named, own} {
-		for name, value := range overlay {
-			merged[name] = value
-		}
+	for _, overlay := range named {
+		maps.Copy(merged, overlay)
 	}
-	variables := make([]string, 0, len(merged))
-	for name, value := range merged {
+	return merged
+}
+
+// environ is an environment in the form in which a process gets it.
+func environ(environment map[string]string) []string {
+	variables := make([]string, 0, len(environment))
+	for name, value := range environment {
 		variables = append(variables, name+"="+value)
 	}
 	slices.Sort(variables)
@@ -36,6 +42,6 @@ func environ(host []string, named, own map[string]string) []string {
 }
 
 func isAllowed(name string) bool {
-	return slices.Contains(allowed, name) ||
+	return slices.Contains(allowed, name) || exactness.Numeric(name) ||
 		slices.ContainsFunc(allowedPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -55,26 +56,17 @@ type Claim struct {
 
 // Start is start.json: what the attempt trains on.
 type Start struct {
-	Schema    string    `json:"schema"` // mtt.start/v1
-	Device    string    `json:"device"`
-	Driver    string    `json:"driver,omitempty"` // of a GPU
-	PJRT      string    `json:"pjrt,omitempty"`   // path of the XLA plugin
-	Exactness Exactness `json:"exactness"`
+	Schema string `json:"schema"` // mtt.start/v1
+	Device string `json:"device"`
+	Driver string `json:"driver,omitempty"` // of a GPU
+	PJRT   string `json:"pjrt,omitempty"`   // path of the XLA plugin
+	// Exactness is the key under which a resume is bit for bit the same run.
+	Exactness exactness.Key `json:"exactness"`
 	// Deterministic says that the device repeats training bit for bit, as far as was measured.
 	Deterministic bool      `json:"deterministic"`
 	PluginPID     int       `json:"plugin_pid"`
 	Events        string    `json:"events"` // name of the attempt's event file
 	Time          time.Time `json:"time"`
-}
-
-// Exactness is the key under which a resume is bit for bit the same run. Two attempts with different keys may differ.
-type Exactness struct {
-	PluginSHA256 string `json:"plugin_sha256"`
-	Device       string `json:"device"`
-	DeviceModel  string `json:"device_model"`
-	GOARCH       string `json:"goarch"`
-	PJRTSHA256   string `json:"pjrt_sha256,omitempty"`
-	XLAFlags     string `json:"xla_flags,omitempty"`
 }
 
 // Saved is saved.json: the attempt's first checkpoint is acknowledged. From then on a run without one has lost it.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -38,28 +39,31 @@ const Died = "mtt-host was killed, or its machine went down"
 
 // Info is what `show`, `ls` and `run -o json` print of a run.
 type Info struct {
-	Schema     string             `json:"schema"` // mtt.run/v1
-	RunID      string             `json:"run_id"`
-	Experiment string             `json:"experiment"`
-	State      State              `json:"state"`
-	Step       uint64             `json:"step"`
-	TotalSteps uint64             `json:"total_steps"` // 0: not known
-	Config     json.RawMessage    `json:"config"`
-	Seed       uint64             `json:"seed"`
-	Device     string             `json:"device"`
-	Exact      bool               `json:"exact"`
-	Result     checkpoint.Metrics `json:"result"`
-	Backend    string             `json:"backend"`
-	Attempts   []AttemptInfo      `json:"attempts"`
-	Parent     string             `json:"parent,omitempty"`
-	Created    time.Time          `json:"created"`
-	Ended      *time.Time         `json:"ended,omitempty"`
-	ExitCode   *exit.Code         `json:"exit_code,omitempty"`
-	Error      string             `json:"error,omitempty"`
-	Next       string             `json:"next,omitempty"` // what a person can do about the error, as one or more lines
-	Directory  string             `json:"directory,omitempty"`
-	Waiting    string             `json:"waiting,omitempty"` // why it is QUEUED
-	Warning    string             `json:"warning,omitempty"` // about an active run, or what an ended one has left behind
+	Schema     string          `json:"schema"` // mtt.run/v1
+	RunID      string          `json:"run_id"`
+	Experiment string          `json:"experiment"`
+	State      State           `json:"state"`
+	Step       uint64          `json:"step"`
+	TotalSteps uint64          `json:"total_steps"` // 0: not known
+	Config     json.RawMessage `json:"config"`
+	Seed       uint64          `json:"seed"`
+	Device     string          `json:"device"`
+	Exact      bool            `json:"exact"`
+	// ExactVerified says that mtt has seen resumes of this code on this device to be exact, and not just its author.
+	ExactVerified bool               `json:"exact_verified"`
+	ExactReason   string             `json:"exact_reason,omitempty"` // why it is not exact
+	Result        checkpoint.Metrics `json:"result"`
+	Backend       string             `json:"backend"`
+	Attempts      []AttemptInfo      `json:"attempts"`
+	Parent        string             `json:"parent,omitempty"`
+	Created       time.Time          `json:"created"`
+	Ended         *time.Time         `json:"ended,omitempty"`
+	ExitCode      *exit.Code         `json:"exit_code,omitempty"`
+	Error         string             `json:"error,omitempty"`
+	Next          string             `json:"next,omitempty"` // what a person can do about the error, as one or more lines
+	Directory     string             `json:"directory,omitempty"`
+	Waiting       string             `json:"waiting,omitempty"` // why it is QUEUED
+	Warning       string             `json:"warning,omitempty"` // about an active run, or what an ended one has left behind
 
 	// On Modal.
 	AppID      string   `json:"app_id,omitempty"`
@@ -77,6 +81,8 @@ type AttemptInfo struct {
 	State       State      `json:"state"`
 	Cause       string     `json:"cause,omitempty"`
 	Step        uint64     `json:"step"`
+	// Exactness is the key of what it trains on; nil before it has started.
+	Exactness *exactness.Key `json:"exactness,omitempty"`
 }
 
 // Info reads the state of the run.
@@ -109,12 +115,13 @@ func (r *Run) Info() (*Info, error) {
 		Config:     r.Spec.Config,
 		Seed:       r.Spec.Seed,
 		Device:     r.Spec.Options.Device,
-		Exact:      r.exact(attempts),
 		Backend:    "local",
 		Attempts:   make([]AttemptInfo, 0, len(attempts)),
 		Parent:     r.Spec.Parent,
 		Created:    r.Spec.Created,
 	}
+	info.ExactReason = r.Spec.Inexact(attempts)
+	info.Exact = info.ExactReason == ""
 	if info.State == Queued {
 		info.Waiting = waiting.Reason
 	}
@@ -190,6 +197,9 @@ func (a Attempt) info(live bool) AttemptInfo {
 		State:       Interrupted,
 		Step:        a.Claim.ResumedStep,
 	}
+	if a.Start != nil {
+		info.Exactness = &a.Start.Exactness
+	}
 	switch {
 	case a.End != nil:
 		info.State, info.Cause, info.Step, info.Ended = a.End.State, a.End.Cause, a.End.Step, &a.End.Time
@@ -201,25 +211,4 @@ func (a Attempt) info(live bool) AttemptInfo {
 		info.Cause = Died
 	}
 	return info
-}
-
-// exact says whether mtt claims that the run, as it stands, equals one that was left alone.
-func (r *Run) exact(attempts []Attempt) bool {
-	if !r.Spec.ExactResume {
-		return false
-	}
-	var key *Exactness
-	for _, attempt := range attempts {
-		if attempt.Claim.ResumedFrom == "" {
-			key = nil // what came before is not in the weights
-		}
-		if attempt.Start == nil {
-			continue
-		}
-		if !attempt.Start.Deterministic || key != nil && *key != attempt.Start.Exactness {
-			return false
-		}
-		key = &attempt.Start.Exactness
-	}
-	return true
 }

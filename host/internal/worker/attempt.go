@@ -29,7 +29,6 @@ type attempt struct {
 	metrics     *metricService
 	checkpoints *checkpointService
 	life        *life
-	secrets     map[string]string // variables of the plugin
 	data        map[string]string // directories by the names under which the experiment asks for them
 	warned      map[string]bool   // of output files
 	sync        *syncer
@@ -41,7 +40,7 @@ type attempt struct {
 
 // open makes everything that the plugin needs before it starts.
 func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ *attempt, err error) {
-	a := &attempt{run: w.Run, number: plan.attempt, log: log, life: new(life), data: w.data(), secrets: w.Secrets, warned: map[string]bool{}, sync: plan.sync, failed: make(chan struct{})}
+	a := &attempt{run: w.Run, number: plan.attempt, log: log, life: new(life), data: w.data(), warned: map[string]bool{}, sync: plan.sync, failed: make(chan struct{})}
 	if a.scratch, err = scratch.New(); err != nil {
 		return nil, err
 	}
@@ -61,9 +60,6 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 	a.events, err = tensorboard.Create(w.Run.Dir(), tensorboard.Options{Attempt: plan.attempt, Kept: plan.kept, LastSteps: plan.events().LastSteps})
 	if err != nil {
 		return nil, outputs(err)
-	}
-	if plan.damage != nil {
-		log.Say(eventlog.Warning, "part of the curves is lost: %v", plan.damage)
 	}
 	if damage := a.events.Warning(); damage != nil {
 		log.Say(eventlog.Warning, "an open TensorBoard may go on showing points that were not saved: %v", damage)

@@ -12,6 +12,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/checkpoint/dirstore"
 	"github.com/mtt-project/mtt/host/internal/device"
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
@@ -29,18 +30,17 @@ type plan struct {
 	device   device.Device
 	timeLeft time.Duration
 	kept     []tensorboard.Place // of the event files
-	damage   error               // what of that cannot be read; nil: the curves are whole
 	warnings []string            // to be said once the attempt has a log
 	sync     *syncer
 	clock    *clock // from when it begins
+	// environment is what the plugin gets, but for what is only known once the attempt has directories.
+	environment map[string]string
+	key         exactness.Key
 
 	executable plugin.Executable
 }
 
 func (p *plan) finished() bool { return p.resume != nil && p.resume.Reason == checkpoint.Final }
-
-// otherCode says that the checkpoint was made by an earlier plugin of the run.
-func (p *plan) otherCode() bool { return p.resume != nil && p.resume.PluginSHA256 != p.plugin }
 
 func (p *plan) step() uint64 {
 	if p.resume == nil {
@@ -87,7 +87,7 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if err != nil || plan.finished() { // which needs no plugin
 		return plan, err
 	}
-	return plan, w.ready(plan)
+	return plan, w.ready(ctx, plan)
 }
 
 // endFormer ends the last attempt if it could not do so itself: we hold the lock, so its worker and its plugin are dead.
@@ -134,11 +134,12 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 			return plan, exit.Errorf(exit.Interrupted, "checkpoint %s cannot be resumed from here: %w", from, err)
 		}
 	}
-	return plan, w.ready(plan)
+	return plan, w.ready(ctx, plan)
 }
 
-// ready settles the device, and looks whether there is time left, and whether the data is there and the plugin the run's.
-func (w *Worker) ready(plan *plan) (err error) {
+// ready settles the device, and looks whether there is time left, whether the data is there and the plugin the run's, and
+// whether the run is exact under what it goes on with.
+func (w *Worker) ready(ctx context.Context, plan *plan) (err error) {
 	if plan.timeLeft, err = w.Run.TimeLeft(plan.attempts); err != nil {
 		return err
 	}
@@ -146,12 +147,14 @@ func (w *Worker) ready(plan *plan) (err error) {
 		return err
 	}
 	plan.kept = kept(plan.attempts, plan.events().Place)
-	plan.damage = tensorboard.Verify(w.Run.Dir(), plan.kept)
 	if err := w.chooseDevice(plan); err != nil {
 		return err
 	}
 	plan.executable = plugin.Executable{Path: cmp.Or(w.Executable, w.Run.Executable()), Name: w.Run.Spec.Plugin.Path, SHA256: plan.plugin}
-	return plan.executable.Verify()
+	if err := plan.executable.Verify(); err != nil {
+		return err
+	}
+	return w.compare(ctx, plan)
 }
 
 // Choose returns the checkpoint that the next attempt of a run goes on from, nil for step 0, and the bad ones that it
@@ -231,48 +234,19 @@ func refuseLoss(r *run.Run, attempts []run.Attempt, entries []checkpoint.Entry) 
 		Hint("Bring back what is missing in %s or %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints(), r.Dir())
 }
 
-// chooseDevice settles what the attempt trains on, and holds it against what the checkpoint was trained on.
+// chooseDevice settles what the attempt trains on, and in which environment.
 func (w *Worker) chooseDevice(plan *plan) (err error) {
 	spec := w.Run.Spec
-	plan.device, plan.warnings, err = device.Choose(spec.Options.Device, spec.Devices, spec.Options.Exact)
+	environment := plugin.Environment(os.Environ(), spec.Options.Env, w.Secrets)
+	plan.device, plan.warnings, err = device.Choose(spec.Options.Device, spec.Devices, environment, spec.Options.Exact)
 	if err != nil {
 		return err
 	}
-	if plan.resume == nil {
-		return nil
+	plan.environment = plan.device.Environment(environment, "")
+	if plan.device.Name == device.CPU {
+		plan.setThreads()
 	}
-	change := plan.change()
-	if change == "" {
-		return nil
-	}
-	if spec.Options.Exact {
-		return exit.Errorf(exit.Mismatch, "run %s is to be exact, and cannot be: %s", w.Run.ID, change).
-			Hint("Go on with the code and the device that it was trained with, or without the claim: mtt-host resume %s --exact=false", w.Run.ID)
-	}
-	plan.warnings = append(plan.warnings, change+": exactness is not claimed")
 	return nil
-}
-
-// change says what is another than when the checkpoint was made; "" if a resume from it is exact.
-func (p *plan) change() string {
-	if p.otherCode() {
-		return fmt.Sprintf("going on with other code than made checkpoint %s", p.resume.ID)
-	}
-	now := exactness(p.plugin, p.device)
-	for _, attempt := range p.attempts {
-		if attempt.Number == p.resume.Attempt && attempt.Start != nil && attempt.Start.Exactness != now {
-			return fmt.Sprintf("going on with %s, where checkpoint %s was made with %s", describe(now), p.resume.ID, describe(attempt.Start.Exactness))
-		}
-	}
-	return ""
-}
-
-func describe(key run.Exactness) string {
-	text := fmt.Sprintf("%s (%s, %s", key.Device, key.DeviceModel, key.GOARCH)
-	if key.PJRTSHA256 != "" {
-		text += fmt.Sprintf(", PJRT plugin %.12s, XLA_FLAGS %q", key.PJRTSHA256, key.XLAFlags)
-	}
-	return text + ")"
 }
 
 // guard refuses a checkpoint that is not of this run. Code that the run was made to go on with counts as its own.

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -158,16 +157,13 @@ func (a *attempt) askToStop(ctx context.Context, plugin *plugin.Plugin) {
 // start starts the plugin and records what it trains on.
 func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error) {
 	spec := a.run.Spec
-	environment, err := plan.device.Environment(a.links)
-	if err != nil {
+	if err := plan.device.Link(a.links); err != nil {
 		return nil, temporary(err)
 	}
-	maps.Copy(environment, spec.Options.Env)
-	maps.Copy(environment, a.secrets)
 	started, err := plugin.Start(ctx, plugin.Options{
 		Executable: plan.executable,
 		Sockets:    a.sockets, Temporary: a.temporary, Directory: a.output,
-		Env: environment, Lock: a.run.LockFile(),
+		Env: plan.device.Environment(plan.environment, a.links), Lock: a.run.LockFile(),
 		Timeout: time.Duration(spec.Options.StartTimeout),
 		Sign:    a.life.sign,
 		Output: func(line string) {
@@ -179,7 +175,7 @@ func (a *attempt) start(ctx context.Context, plan *plan) (*plugin.Plugin, error)
 	}
 	err = a.run.WriteStart(a.number, run.Start{
 		Device: plan.device.Name, Driver: plan.device.Driver, PJRT: plan.device.PJRT,
-		Exactness: exactness(spec.Plugin.SHA256, plan.device), Deterministic: plan.device.Deterministic(),
+		Exactness: plan.key, Deterministic: plan.device.Deterministic(),
 		PluginPID: started.PID(), Events: a.events.Name(), Time: time.Now().UTC(),
 	})
 	if err != nil {

@@ -1,0 +1,231 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// exactness is what mtt promises of its claim that a resumed run equals one that was left alone.
+var exactness = []promise{
+	{"what can change a bit is refused under --exact, whichever way it comes", refusesEachChange},
+	{"what can change a bit goes on aloud, and exact is false from then on", saysEachChange},
+	{"what changes no bit costs no exactness", passesOverTheRest},
+	{"a variable is the same from the shell and by --env-var, and flags in any order", sameVariables},
+	{"data is compared by its contents under --exact, and otherwise by source, sizes and times", comparesData},
+	{"damaged curves end the claim for good", remembersDamagedCurves},
+}
+
+func TestExactnessIsClaimedOnlyWhereItHolds(t *testing.T) { hold(t, exactness) }
+
+// resume are the arguments that go on with a run.
+func resume(run string, more ...string) []string { return append([]string{"resume", run}, more...) }
+
+// with is the bench with more variables in the shell.
+func (b *bench) with(env ...string) *bench {
+	other := *b
+	other.env = append(slices.Clone(b.env), env...)
+	return &other
+}
+
+// rewrite changes the record of a run, and returns a function that changes it back.
+func (b *bench) rewrite(path, from, to string) (undo func()) {
+	b.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	after := bytes.Replace(before, []byte(from), []byte(to), 1)
+	if bytes.Equal(before, after) {
+		b.Fatalf("%s has no %q:\n%s", path, from, before)
+	}
+	write := func(content []byte) {
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	write(after)
+	return func() { write(before) }
+}
+
+// recorded is the key of an attempt, as start.json has it.
+func (b *bench) recorded(run, attempt string) map[string]any {
+	b.Helper()
+	return decode[struct{ Exactness map[string]any }](b, b.read("runs", run, "attempts", attempt, "start.json")).Exactness
+}
+
+func refusesEachChange(b *bench) {
+	library := filepath.Join(b.data("lib", "no library"), "libm.so.6")
+	b.writeAs(library, "another libm", 0o644)
+	flags := filepath.Join(b.data("flags", ""), "flags")
+	b.writeAs(flags, "--xla_cpu_enable_fast_math=true\n", 0o644)
+	b.stopped("r")
+	start := b.path("runs", "r", "attempts", "1", "start.json")
+	for _, c := range []struct {
+		says []string
+		args []string // of resume
+		env  []string // of the shell
+		from string   // in start.json, as another machine would have written it
+		to   string
+	}{
+		{says: []string{`XLA_FLAGS: was unset, is "--xla_cpu_enable_fast_math=true"`}, args: []string{"--env-var", "XLA_FLAGS=--xla_cpu_enable_fast_math=true"}},
+		{says: []string{`XLA_FLAGS: was unset, is "--xla_cpu_enable_fast_math=true"`}, env: []string{"XLA_FLAGS=--xla_cpu_enable_fast_math"}},
+		{says: []string{`XLA_FLAGS: was unset, is "` + flags}, env: []string{"XLA_FLAGS=" + flags}},
+		{says: []string{`NVIDIA_TF32_OVERRIDE: was unset, is "0"`}, env: []string{"NVIDIA_TF32_OVERRIDE=0"}},
+		{says: []string{`OMP_NUM_THREADS: was unset, is "3"`, `OPENBLAS_CORETYPE: was unset, is "Haswell"`}, args: []string{"--env-var", "OMP_NUM_THREADS=3"}, env: []string{"OPENBLAS_CORETYPE=Haswell"}},
+		{says: []string{`MKL_CBWR: was unset`}, env: []string{"MKL_CBWR=AVX2"}},
+		{says: []string{`GOMLX_SIMD_AVX2: was unset`}, env: []string{"GOMLX_SIMD_AVX2=0"}},
+		{says: []string{`TF_ENABLE_ONEDNN_OPTS: was unset`}, env: []string{"TF_ENABLE_ONEDNN_OPTS=0"}},
+		{says: []string{`GODEBUG: was unset, is "cpu.avx2=off,cpu.fma=off"`}, args: []string{"--env-var", "GODEBUG=cpu.fma=off,cpu.avx2=off"}},
+		{says: []string{"shared libraries: was none, is "}, env: []string{"LD_LIBRARY_PATH=" + filepath.Dir(library)}},
+		{says: []string{"CPU: was", "stepping 99, is"}, from: `"stepping": "`, to: `"stepping": "99", "was": "`},
+		{says: []string{"CPU features: was avx512_newer, is none"}, from: `"features": "`, to: `"features": "avx512_newer `},
+		{says: []string{"device model: was unknown, is "}, from: `"device_model": "`, to: `"device_model": "unknown", "was": "`},
+		{says: []string{"GPU driver: was 535.1, is none"}, from: `"goarch"`, to: `"gpu_driver": "535.1", "goarch"`},
+		{says: []string{"number of devices: was 2, is none"}, from: `"goarch"`, to: `"devices": 2, "goarch"`},
+		{says: []string{"GOARCH: was riscv64, is "}, from: `"goarch": "`, to: `"goarch": "riscv64", "was": "`},
+		{says: []string{"plugin: was 0123456789ab, is "}, from: `"plugin_sha256": "`, to: `"plugin_sha256": "0123456789ab", "was": "`},
+		{says: []string{"device: was cpu, is go"}, from: `"device": "go",
+    "device_model"`, to: `"device": "cpu",
+    "device_model"`},
+		{says: []string{"unrecorded by an older mtt-host: ", "CPU features", "variables", "data"}, from: `"version": 2`, to: `"version": 1`},
+		{says: []string{"recorded by a newer mtt-host: parts of version 99"}, from: `"version": 2`, to: `"version": 99`},
+	} {
+		undo := func() {}
+		if c.from != "" {
+			undo = b.rewrite(start, c.from, c.to)
+		}
+		b.with(c.env...).expect(65, append(c.says, "run r is to be exact, and cannot be: attempt 2: ", "--exact=false"), resume("r", append(c.args, "--exact")...)...)
+		undo()
+	}
+	if n := attemptsOf(b, "r"); n != 1 {
+		b.Errorf("refusals made attempts: there are %d", n)
+	}
+	b.expect(0, nil, resume("r", "--exact")...)
+	if info := b.show("r"); !info.Exact || info.ExactVerified || info.ExactReason != "" {
+		b.Errorf("unchanged, exact is %v, verified %v, because %q", info.Exact, info.ExactVerified, info.ExactReason)
+	}
+	if said := b.expect(0, nil, "show", "r").stdout; !strings.Contains(said, "claimed by the author") || !strings.Contains(said, "exactness key of attempt 2") {
+		b.Errorf("show does not say who vouches, and for what:\n%s", said)
+	}
+}
+
+func saysEachChange(b *bench) {
+	b.stopped("r")
+	next := b.with("OMP_NUM_THREADS=3").start(resume("r", "--env-var", "XLA_FLAGS=--a=1")...)
+	next.waitFor(`warning: attempt 2: OMP_NUM_THREADS: was unset, is "3"; XLA_FLAGS: was unset, is "--a=1": exactness is not claimed`)
+	b.eventually("attempt 2 has saved", func() bool { return exists(b.path("runs", "r", "attempts", "2", "saved.json")) })
+	next.kill()
+	// It goes on as before, and what came between is in its weights.
+	b.with("OMP_NUM_THREADS=3").expect(65, []string{"attempt 2: OMP_NUM_THREADS: was unset"}, resume("r", "--exact")...)
+	b.with("OMP_NUM_THREADS=3").expect(0, []string{"exactness is not claimed"}, resume("r", "--exact=false")...)
+	info := b.show("r")
+	if info.Exact || !strings.Contains(info.ExactReason, `attempt 2: OMP_NUM_THREADS: was unset, is "3"`) {
+		b.Errorf("exact is %v, because %q", info.Exact, info.ExactReason)
+	}
+	if said := b.expect(0, nil, "show", "r").stdout; !strings.Contains(said, "no, because attempt 2: OMP_NUM_THREADS") {
+		b.Errorf("show does not say why the run is not exact:\n%s", said)
+	}
+}
+
+func passesOverTheRest(b *bench) {
+	b.with("CUDA_VISIBLE_DEVICES=0", "TF_CPP_MIN_LOG_LEVEL=0").expect(0, nil, "run", pluginPath("walk"), "--name", "alone", "-S", "steps=400", "-S", "pause_us=1000")
+	b.stopped("r")
+	changed := b.with("CUDA_VISIBLE_DEVICES=1", "NVIDIA_VISIBLE_DEVICES=all", "TF_CPP_MIN_LOG_LEVEL=3", "LD_LIBRARY_PATH="+b.tmp, "GODEBUG=cpu.all=off", "GOMAXPROCS=1",
+		"XLA_FLAGS= --xla_dump_to=/nowhere", "GOMLX_BACKEND=go", "LANG=C", "TF_VAR_region=x", "NVIDIA_API_KEY=k", "NPROC=7", "UNRELATED=1")
+	changed.expect(0, nil, resume("r", "--exact", "--env-var", "WALK=/other/path", "--env-var", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "--device", "go", "--keep", "2")...)
+	b.equal(b.outcome("r"), b.outcome("alone"))
+	if variables := b.recorded("r", "2")["variables"]; variables != nil {
+		b.Errorf("recorded are %v", variables)
+	}
+}
+
+func sameVariables(b *bench) {
+	args := b.with("OMP_NUM_THREADS=3", "XLA_FLAGS=--b=1 --a --b=2").stopped("r")
+	b.expect(65, []string{`OMP_NUM_THREADS: was "3", is unset`, `XLA_FLAGS: was "--a=true --b=1 --b=2", is unset`}, append(args, "--exact")...)
+	b.expect(65, []string{`XLA_FLAGS: was "--a=true --b=1 --b=2", is "--a=true --b=2 --b=1"`}, resume("r", "--exact", "--env-var", "OMP_NUM_THREADS=3", "--env-var", "XLA_FLAGS=--b=2 --b=1 --a=true")...)
+	b.expect(0, nil, resume("r", "--exact", "--env-var", "OMP_NUM_THREADS=3", "--env-var", "XLA_FLAGS=--a=true  --b=1 --b=2")...)
+	if !b.show("r").Exact {
+		b.Errorf("exact is false, because %q", b.show("r").ExactReason)
+	}
+}
+
+func comparesData(b *bench) {
+	first, equal, other := b.data("first", "one"), b.data("equal", "one"), b.data("other", "two")
+	later := func(path string) {
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Chtimes(path, info.ModTime(), info.ModTime().Add(1e9))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.stopped("contents", "--exact", "--mount", first+":numbers")
+	b.stopped("times", "--mount", first+":numbers")
+	b.expect(65, []string{"data numbers: its contents were ", ", are "}, resume("contents", "--mount", other+":numbers")...)
+	b.expect(65, []string{"data more: was none, is " + other}, resume("contents", "--mount", other+":more")...)
+	b.expect(65, []string{"data numbers: was " + first + ", is " + equal, "contents were not compared"}, resume("times", "--exact", "--mount", equal+":numbers")...)
+
+	later(filepath.Join(first, "list.txt"))
+	b.expect(65, []string{"data numbers: a file of " + first + " has another path, size or time"}, resume("times", "--exact")...)
+	undo := b.rewrite(filepath.Join(first, "list.txt"), "one", "eno") // of the same size
+	b.expect(65, []string{"data numbers: its contents were"}, resume("contents")...)
+	undo()
+	b.writeAs(filepath.Join(first, "added"), "", 0o644)
+	b.expect(65, []string{"data numbers: its contents were"}, resume("contents")...)
+	if err := os.Remove(filepath.Join(first, "added")); err != nil {
+		b.Fatal(err)
+	}
+	b.expect(0, nil, resume("contents", "--mount", equal+":numbers")...) // elsewhere, with another time
+	if info := b.show("contents"); !info.Exact {
+		b.Errorf("with equal data, exact is false, because %q", info.ExactReason)
+	}
+	b.expect(0, []string{"data numbers: ", "exactness is not claimed"}, resume("times")...)
+	if info := b.show("times"); info.Exact || !strings.Contains(info.ExactReason, "data numbers") {
+		b.Errorf("with data of which nothing is known, exact is %v, because %q", info.Exact, info.ExactReason)
+	}
+}
+
+func remembersDamagedCurves(b *bench) {
+	b.stopped("r")
+	files, _ := filepath.Glob(b.path("runs", "r", "events.out.tfevents.*"))
+	content := []byte(b.read("runs", "r", filepath.Base(files[0])))
+	content[len(content)/4] ^= 1 // far before the newest checkpoint
+	b.writeAs(files[0], string(content), 0o644)
+	b.expect(65, []string{"part of the curves is lost", filepath.Base(files[0])}, resume("r", "--exact")...)
+	next := b.start(resume("r")...)
+	next.waitFor("warning: attempt 2: part of the curves is lost: event file " + files[0])
+	next.waitFor("exactness is not claimed")
+	b.eventually("attempt 2 has saved", func() bool { return exists(b.path("runs", "r", "attempts", "2", "saved.json")) })
+	next.kill()
+	b.expect(65, []string{"attempt 2: part of the curves is lost"}, resume("r", "--exact")...)
+	b.expect(0, nil, resume("r", "--exact=false")...)
+	if info := b.show("r"); info.Exact || !strings.Contains(info.ExactReason, "attempt 2: part of the curves is lost") {
+		b.Errorf("exact is %v, because %q", info.Exact, info.ExactReason)
+	}
+}
+
+// TestThreadsOfXLAStayThoseOfTheFirstAttempt trains with 16 threads, which split sums otherwise than 2 do, and goes on
+// where there are fewer processors.
+func TestThreadsOfXLAStayThoseOfTheFirstAttempt(t *testing.T) {
+	t.Parallel()
+	b := withDevice(t, "cpu")
+	args := []string{pluginPath("train-xla"), "--device", "cpu", "--exact", "-S", "model=cnn", "-S", "steps=40", "--checkpoint-every", "10", "--name"}
+	sixteen := b.with("NPROC=16")
+	sixteen.expect(0, nil, append([]string{"run"}, append(args, "alone")...)...)
+	p := sixteen.start(append([]string{"run"}, append(args, "r")...)...)
+	b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
+	p.kill()
+	b.with("NPROC=5").expect(65, []string{"XLA threads: was 16, is 5"}, resume("r")...)
+	b.expect(65, []string{"XLA threads: was 16, is 2"}, resume("r", "--env-var", "NPROC=2")...)
+	b.expect(65, []string{"XLA threads: was 16, is 2"}, resume("r", "--env-var", "PJRT_NPROC=2", "--env-var", "NPROC=16")...)
+	b.expect(0, nil, resume("r")...)
+	b.equal(b.outcome("r"), b.outcome("alone"))
+	if threads := b.recorded("r", "2")["xla_threads"]; threads != 16.0 {
+		t.Errorf("%v threads are recorded", threads)
+	}
+}
