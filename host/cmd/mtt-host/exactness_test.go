@@ -17,6 +17,9 @@ var exactness = []promise{
 	{"a variable is the same from the shell and by --env-var, and flags in any order", sameVariables},
 	{"data is compared by its contents under --exact, and otherwise by source, sizes and times", comparesData},
 	{"damaged curves end the claim for good", remembersDamagedCurves},
+	{"a result that is not what its final checkpoint says is said", comparesResults},
+	{"a failure that is not what its attempt's end says is said", comparesFailures},
+	{"a result without its final checkpoint is not vouched for", missesFinalCheckpoint},
 }
 
 func TestExactnessIsClaimedOnlyWhereItHolds(t *testing.T) { hold(t, exactness) }
@@ -207,6 +210,77 @@ func remembersDamagedCurves(b *bench) {
 	if info := b.show("r"); info.Exact || !strings.Contains(info.ExactReason, "attempt 2: part of the curves is lost") {
 		b.Errorf("exact is %v, because %q", info.Exact, info.ExactReason)
 	}
+}
+
+// vouchedFor wants each command that prints how a run has ended to exit with a code and to say these words.
+func (b *bench) vouchedFor(code int, words []string, commands ...[]string) {
+	b.Helper()
+	for _, command := range commands {
+		b.expect(code, words, command...)
+	}
+}
+
+func comparesResults(b *bench) {
+	args := []string{"run", pluginPath("walk"), "--name", "r", "-S", "steps=20", "-S", "pause_us=0"}
+	b.expect(0, nil, args...)
+	commands := [][]string{{"show", "r"}, {"show", "r", "-o", "json"}, {"wait", "r"}, {"attach", "r"}, args}
+	result := b.path("runs", "r", "result.json")
+	for _, c := range []struct{ from, to, says string }{
+		{`"mean_square": `, `"mean_square": 1`, "mean_square: result.json has 1"},
+		{`"mean_square": `, `"accuracy": 1, "mean_square": `, "accuracy: result.json has 1, checkpoint walk-000000000020-"},
+		{`"step": 20`, `"step": 21`, "step: result.json has 21, checkpoint walk-000000000020-"},
+		{`"exit_code": 0`, `"exit_code": 3`, "exit code: result.json has 3"},
+	} {
+		undo := b.rewrite(result, c.from, c.to)
+		b.vouchedFor(66, []string{"the result of run r is not what it was made from", c.says, "mtt-host resume r"}, commands...)
+		undo()
+	}
+	b.vouchedFor(0, nil, commands...)
+	// What is to be done helps.
+	undo := b.rewrite(result, `"mean_square": `, `"mean_square": 1`)
+	edited := b.read("runs", "r", "result.json")
+	if err := os.Remove(result); err != nil {
+		b.Fatal(err)
+	}
+	b.expect(0, nil, "resume", "r")
+	b.vouchedFor(0, nil, commands...)
+	if b.read("runs", "r", "result.json") == edited || attemptsOf(b, "r") != 1 {
+		b.Errorf("the result was not written anew from the checkpoint, after %d attempts", attemptsOf(b, "r"))
+	}
+	undo()
+}
+
+func comparesFailures(b *bench) {
+	b.expect(3, nil, "run", pluginPath("faulty"), "--name", "r", "--env-var", "FAULTY=error")
+	b.vouchedFor(3, nil, []string{"wait", "r"})
+	b.vouchedFor(0, nil, []string{"show", "r"})
+	for _, c := range []struct{ path, from, to, says string }{
+		{b.path("runs", "r", "result.json"), `"exit_code": 3`, `"exit_code": 70`, "exit code: result.json has 70, end.json of attempt 1 has 3"},
+		{b.path("runs", "r", "attempts", "1", "end.json"), `"cause": "`, `"cause": "all is well", "was": "`, "end.json of attempt 1 has all is well"},
+		{b.path("runs", "r", "result.json"), `"error": "`, `"result": {"accuracy": 1}, "error": "`, "accuracy: result.json has 1, end.json of attempt 1 has none"},
+		{b.path("runs", "r", "attempts", "1", "end.json"), `"state": "FAILED"`, `"state": "SUCCEEDED"`, "state: result.json has FAILED, end.json of attempt 1 has SUCCEEDED"},
+	} {
+		undo := b.rewrite(c.path, c.from, c.to)
+		b.vouchedFor(66, []string{"is not what it was made from", c.says}, []string{"show", "r"}, []string{"wait", "r"})
+		undo()
+	}
+}
+
+func missesFinalCheckpoint(b *bench) {
+	b.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-S", "steps=40", "-S", "pause_us=0", "--checkpoint-every", "20")
+	final := b.path("checkpoints", "r", b.checkpoints("r")[0].ID)
+	commands := [][]string{{"show", "r"}, {"wait", "r"}}
+	undo := b.rewrite(filepath.Join(final, "MANIFEST.json"), `"step": 40`, `"step": 41`)
+	b.vouchedFor(66, []string{"cannot be compared with its final checkpoint", filepath.Base(final)}, commands...)
+	undo()
+	if err := os.RemoveAll(final); err != nil {
+		b.Fatal(err)
+	}
+	b.vouchedFor(66, []string{"the final checkpoint of run r is gone", "mtt-host checkpoints ls r"}, commands...)
+	if err := os.RemoveAll(b.path("checkpoints", "r")); err != nil {
+		b.Fatal(err)
+	}
+	b.vouchedFor(0, []string{"warning: the result of run r was not compared with its final checkpoint: the run has no checkpoint any more"}, commands...)
 }
 
 // TestThreadsOfXLAStayThoseOfTheFirstAttempt trains with 16 threads, which split sums otherwise than 2 do, and goes on

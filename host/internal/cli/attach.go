@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -33,7 +34,7 @@ func newAttach() *cobra.Command {
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout(), command.ErrOrStderr())
 			view := newView(command.ErrOrStderr())
-			return follow(command, common, signals, release, view, watched)
+			return follow(command, common, signals, release, view, on, watched)
 		},
 	}
 	common.add(command.Flags())
@@ -41,7 +42,7 @@ func newAttach() *cobra.Command {
 }
 
 // follow shows a run that somebody else lives until it has ended, or Ctrl-C.
-func follow(command *cobra.Command, common common, signals signals, release func(), view *view, lived *run.Run) error {
+func follow(command *cobra.Command, common common, signals signals, release func(), view *view, on backend.Backend, lived *run.Run) error {
 	watched := lived.Watched(signals.stop, view.warn, view.say)
 	common.warnOf(signals.stop, watched, view.warn)
 	for event, err := range watched.Events(signals.stop, attached, true) {
@@ -59,7 +60,7 @@ func follow(command *cobra.Command, common common, signals signals, release func
 	release()
 	view.end()
 	if !interrupted {
-		return summarize(command, common, view, watched, endOf(watched))
+		return summarize(command, common, view, on, watched, endOf(watched))
 	}
 	left := exit.Errorf(exit.Signalled, "left run %s, which goes on", lived.ID)
 	ctx, cancel := context.WithTimeout(command.Context(), leaving)
@@ -68,7 +69,7 @@ func follow(command *cobra.Command, common common, signals signals, release func
 	if live, err := lived.Watched(ctx, quiet, quiet).Live(); err != nil {
 		left = exit.Errorf(exit.Signalled, "left run %s, and could not ask whether it goes on: %w", lived.ID, err)
 	} else if !live {
-		return summarize(command, common, view, lived, endOf(lived))
+		return summarize(command, common, view, on, lived, endOf(lived))
 	}
 	return left.Hint("Watch it again: mtt-host attach %s\nStop it: mtt-host stop %s", lived.ID, lived.ID)
 }
@@ -221,7 +222,11 @@ func newWait() *cobra.Command {
 				if !common.json() {
 					fmt.Fprintln(command.OutOrStdout(), resultText(info))
 				}
-				if err := endOf(waited); first == nil {
+				err = endOf(waited)
+				if checkErr := checkResult(command, on, waited); checkErr != nil {
+					err = checkErr
+				}
+				if first == nil {
 					first = err
 				}
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/launch"
@@ -85,7 +86,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	options.add(flags)
 	elsewhere.add(flags)
 	addDetach(flags, &detach)
-	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again, and of one key the last counts")
+	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
 	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
 	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")
@@ -192,14 +193,22 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 		if detach {
 			return announce(command, common, view, choice.Run)
 		}
-		return follow(command, common, signals, release, view, choice.Run)
+		opened, err := on.on()
+		if err != nil {
+			return err
+		}
+		return follow(command, common, signals, release, view, opened, choice.Run)
 	default:
 		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Secrets: passed, Emit: view.show}, supervise.Here())
 	}
 	choice.Run.Unlock() // so that the state below is that of a run nobody works on
 	release()           // from here on nothing can be lost: a Ctrl-C ends even a wait for a terminal that is stopped
 	view.end()
-	return summarize(command, common, view, choice.Run, err)
+	opened, openErr := on.on()
+	if openErr != nil {
+		return openErr
+	}
+	return summarize(command, common, view, opened, choice.Run, err)
 }
 
 // announce prints a run that a process of its own lives.
@@ -225,7 +234,7 @@ func announce(command *cobra.Command, common common, view *view, begun *run.Run)
 }
 
 // summarize prints the run as it ended; err is how.
-func summarize(command *cobra.Command, common common, view *view, ended *run.Run, err error) error {
+func summarize(command *cobra.Command, common common, view *view, on backend.Backend, ended *run.Run, err error) error {
 	info, infoErr := ended.Info()
 	if infoErr != nil {
 		if err == nil {
@@ -241,6 +250,9 @@ func summarize(command *cobra.Command, common common, view *view, ended *run.Run
 		fmt.Fprintln(command.OutOrStdout(), resultText(info))
 	}
 	view.summary(info, outputsText(command.Flags()))
+	if checkErr := checkResult(command, on, ended); checkErr != nil {
+		return checkErr
+	}
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -113,11 +114,23 @@ func newShow() *cobra.Command {
 				info.Warning, info.Next = withOutputs(info.Warning, command.Flags()), withOutputs(info.Next, command.Flags())
 				err = printRun(command.OutOrStdout(), shown, info)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return checkResult(command, on, shown)
 		},
 	}
 	common.add(command.Flags())
 	return command
+}
+
+// checkResult holds the result of a run against its final checkpoint, and warns where that cannot be done.
+func checkResult(command *cobra.Command, on backend.Backend, of *run.Run) error {
+	unchecked, err := of.CheckResult(command.Context(), on.Checkpoints(command.Context(), of))
+	if unchecked != "" {
+		fmt.Fprintln(command.ErrOrStderr(), "warning: "+unchecked)
+	}
+	return err
 }
 
 func printRun(to io.Writer, shown *run.Run, info *run.Info) error {

@@ -176,6 +176,9 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 	step := max(outcome.Step, attempt.step(ending))
 	outcome = ending.outcome()
 	outcome.Step = step
+	if outcome.State == run.Succeeded {
+		outcome.Step = ending.last.Step // that of the result
+	}
 	outcome.Progressed = ending.last != nil && ending.last.Step > plan.step()
 	return outcome
 }
