@@ -12,9 +12,11 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/layers"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/ml/train"
 	"github.com/gomlx/gomlx/ml/train/loss"
+	"github.com/gomlx/gomlx/ml/train/metric"
 	"github.com/gomlx/gomlx/ml/train/optimizer"
 )
 
@@ -341,5 +343,134 @@ func TestLoaderOfTheStoreIsAsked(t *testing.T) {
 	}
 	if err := store.DeleteVariable("/c"); err == nil {
 		t.Error("the error of the store's loader is lost")
+	}
+}
+
+func TestSeveralStoresAreKept(t *testing.T) {
+	teacher := func() *network {
+		n := newNetwork(t, design{noDropout: true})
+		n.state.Named("teacher")
+		return n
+	}
+	first, second, saved := newNetwork(t, design{}), teacher(), memory{}
+	first.train(0, 2)
+	if _, err := second.store.CreateVariable("/average", tensors.FromScalar(float32(2))); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*network{first, second} {
+		if err := n.state.Save(saved); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resume(t, design{}, saved)
+	back := teacher()
+	if err := back.state.Load(saved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := back.store.CreateVariable("/late", tensors.FromScalar(float32(1))); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(back, "/average"); !slices.Equal(got, []float32{2}) || back.state.Save(memory{}) != nil {
+		t.Errorf("the other store came back with %v, or cannot be saved: %v", got, back.state.Save(memory{}))
+	}
+}
+
+// A metric that an evaluation has made first has no name that another process could know.
+func TestMetricThatAnEvaluationMadeIsNotTrainedOn(t *testing.T) {
+	n := newNetwork(t, design{})
+	shared := metric.NewMeanMetric("mean", "mean", "value", func(_ *model.Scope, _, predictions []*graph.Node) *graph.Node {
+		return graph.ReduceAllMean(predictions[0])
+	}, nil)
+	n.trainer = train.NewTrainer(n.backend, n.store, n.logits, loss.SparseCategoricalCrossEntropyLogits,
+		n.state.Watch(n.optimizer), []metric.Interface{shared}, []metric.Interface{shared})
+	if _, err := n.trainer.EvalStep(mustBatch(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.loop(new(attempt), 2).Train(0); err == nil || !strings.Contains(err.Error(), "a metric of its own") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStepThatAfterFailsInWasMade(t *testing.T) {
+	run := new(attempt)
+	loop := newNetwork(t, design{}).loop(run, 5)
+	broken := errors.New("broken")
+	loop.After = func(step int64, _ float64) error {
+		if step == 3 {
+			return broken
+		}
+		return nil
+	}
+	if err := loop.Train(0); !errors.Is(err, broken) || run.step != 3 {
+		t.Errorf("it ended at step %d with %v", run.step, err)
+	}
+}
+
+// TestHyperparametersThatChangeAreState lets After change how the next graph is built.
+func TestHyperparametersThatChangeAreState(t *testing.T) {
+	const rate, steps, at = "/rate", 8, 4
+	made := func(setUp func(*network)) *network {
+		n := newNetwork(t, design{noDropout: true})
+		n.layers = nil
+		n.store.SetParam(rate, 0.5)
+		n.trainer = train.NewTrainer(n.backend, n.store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+			scope.SetParam("built", true) // as layers do
+			return n.logits(scope, layers.DropoutStatic(scope, x, model.GetParamOr(scope, "rate", 0.0)))
+		}, loss.SparseCategoricalCrossEntropyLogits, n.state.Watch(n.optimizer), nil, nil)
+		setUp(n)
+		return n
+	}
+	train := func(n *network, from, to int64) memory {
+		loop := n.loop(new(attempt), to)
+		loop.After = func(step int64, _ float64) error {
+			if step == at {
+				n.store.SetParam(rate, 0.1)
+				n.store.SetParam("/note", []string{"lower"})
+				n.trainer.ResetComputationGraphs()
+			}
+			return nil
+		}
+		if err := loop.Train(from); err != nil {
+			t.Fatal(err)
+		}
+		return n.save()
+	}
+	fresh := func(*network) {}
+	want := train(made(fresh), 0, steps).state()
+	for stop := int64(1); stop < steps; stop++ {
+		checkpoint := train(made(fresh), 0, stop)
+		for name, setUp := range map[string]func(*network){
+			"before": func(n *network) {
+				if err := n.state.Load(checkpoint); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"behind": func(n *network) {
+				if err := n.state.Load(checkpoint); err != nil {
+					t.Fatal(err)
+				}
+				n.store.SetParam(rate, 0.5)
+			},
+		} {
+			if got := train(made(setUp), stop, steps).state(); !bytes.Equal(got, want) {
+				t.Errorf("stopped in step %d, and with hyperparameters set %s the resume, training ends in another state", stop, name)
+			}
+		}
+	}
+	late := train(made(fresh), 0, steps)
+	n := made(func(n *network) {
+		if err := n.state.Load(late); err != nil {
+			t.Fatal(err)
+		}
+		n.store.SetParam(rate, 0.5)
+	})
+	if _, err := n.trainer.TrainStep(mustBatch(t)); err == nil || !strings.Contains(err.Error(), "hyperparameter /rate was 0.1 in the checkpoint") {
+		t.Errorf("in a loop of one's own: %v", err)
+	}
+	n = made(fresh)
+	train(n, 0, 2)
+	n.store.SetParam("/log", new(bytes.Buffer))
+	if err := n.state.Save(memory{}); err == nil || !strings.Contains(err.Error(), "a *bytes.Buffer cannot be saved") {
+		t.Errorf("a hyperparameter without a value that can be kept: %v", err)
 	}
 }

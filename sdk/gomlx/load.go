@@ -28,6 +28,8 @@ func (s *State) Load(from sdk.CheckpointReader) error {
 	s.loaded = &loaded{variables: make(map[string]loadedVariable, len(values)), partial: described.old}
 	s.training.uses, s.training.several = map[string]bool{}, described.several
 	s.loss = described.loss
+	s.changed = described.params
+	s.restoreParams()
 	for rank, variable := range described.variables {
 		value := values[variable.Path]
 		s.loaded.variables[variable.Path] = loadedVariable{variable, rank, value.digest}
@@ -49,16 +51,17 @@ type content struct {
 
 // read reads the whole blob, so that nothing is restored unless all of it is good.
 func (s *State) read(from sdk.CheckpointReader) (described metadata, values map[string]content, err error) {
-	i := slices.IndexFunc(from.Blobs(), func(blob sdk.Blob) bool { return blob.Name == blobName })
+	blobs := from.Blobs()
+	i := slices.IndexFunc(blobs, func(blob sdk.Blob) bool { return blob.Name == s.blob })
 	if i < 0 {
-		return described, nil, fmt.Errorf("the checkpoint has no blob %s: it holds no GoMLX state", blobName)
+		return described, nil, fmt.Errorf("the checkpoint has no blob %s: it holds no such GoMLX state", s.blob)
 	}
-	blob, err := from.Open(blobName)
+	blob, err := from.Open(s.blob)
 	if err != nil {
 		return described, nil, err
 	}
 	defer blob.Close()
-	header, encoded, err := safetensors.ReadHeader(blob, from.Blobs()[i].Size)
+	header, encoded, err := safetensors.ReadHeader(blob, blobs[i].Size)
 	if err != nil {
 		return described, nil, err
 	}

@@ -54,7 +54,8 @@ func (l Loop) Train(step int64) error {
 	if err := l.begin(); err != nil {
 		return err
 	}
-	next, leave := l.batches(step)
+	start := step
+	next, leave := l.batches(start)
 	defer leave()
 	defer func() { l.State.within = false }()
 	for {
@@ -63,15 +64,15 @@ func (l Loop) Train(step int64) error {
 		if err := l.step(next); err != nil {
 			return fmt.Errorf("training step %d: %w", step, err)
 		}
-		applied := l.applied(step)
+		applied := l.applied(step - start)
 		if err := l.check(applied); err != nil {
 			return err
 		}
+		l.Run.Progress(step, l.Steps)
 		done, err := l.after(step)
 		if err != nil {
 			return err
 		}
-		l.Run.Progress(step, l.Steps)
 		switch {
 		case done || step == l.Steps:
 			return nil
@@ -93,6 +94,9 @@ func (l Loop) Train(step int64) error {
 // begin prepares the state for the first step.
 func (l Loop) begin() error {
 	l.State.looped = true
+	if !l.State.begun {
+		l.State.restoreParams() // over what was set behind run.Resume
+	}
 	if err := l.State.begin(); err != nil {
 		return err
 	}
@@ -105,10 +109,11 @@ func (l Loop) begin() error {
 	return variable.SetTrainable(false).SetValuePreservingOld(last)
 }
 
-// applied says whether the step's gradients have changed the parameters, and are not still being accumulated.
-func (l Loop) applied(step int64) bool {
+// applied says whether, after so many steps, the gradients have changed the parameters, and are not still being
+// accumulated.
+func (l Loop) applied(steps int64) bool {
 	n := int64(l.Trainer.NumAccumulatingSteps())
-	return n < 2 || step%n == 0
+	return n < 2 || steps%n == 0
 }
 
 // check looks at the graph of the training step once it was built.

@@ -17,6 +17,7 @@ const (
 	metadataFormat    = "format"    // formatName
 	metadataVariables = "variables" // JSON array of a variableInfo for each tensor
 	metadataGraphs    = "graphs"    // severalGraphs, or absent
+	metadataParams    = "params"    // JSON array of a paramInfo for each hyperparameter that has changed; absent if none has
 	metadataLoss      = "loss"      // of the last step, in the shortest decimal form that is read as the same; absent if not known
 
 	formatName    = "mtt-gomlx/2"
@@ -36,6 +37,7 @@ type variableInfo struct {
 type metadata struct {
 	variables []variableInfo
 	several   bool
+	params    params // that have changed
 	loss      *float64
 	old       bool // of oldFormatName
 }
@@ -45,6 +47,11 @@ func (m metadata) encode() (map[string]string, error) {
 	encoded := map[string]string{metadataFormat: formatName, metadataVariables: string(variables)}
 	if m.several {
 		encoded[metadataGraphs] = severalGraphs
+	}
+	if len(m.params) > 0 {
+		if encoded[metadataParams], err = m.params.encode(); err != nil {
+			return nil, err
+		}
 	}
 	if m.loss != nil {
 		encoded[metadataLoss] = strconv.FormatFloat(*m.loss, 'g', -1, 64)
@@ -64,6 +71,9 @@ func decodeMetadata(encoded map[string]string, tensors []safetensors.Tensor) (m 
 			return m, fmt.Errorf("the state's loss is not valid: %w", err)
 		}
 		m.loss = &loss
+	}
+	if m.params, err = decodeParams(encoded[metadataParams]); err != nil {
+		return m, err
 	}
 	if err := json.Unmarshal([]byte(encoded[metadataVariables]), &m.variables); err != nil {
 		return m, fmt.Errorf("the state's list of variables is not valid: %w", err)

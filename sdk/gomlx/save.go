@@ -13,17 +13,15 @@ import (
 	"github.com/mtt-project/mtt/sdk/gomlx/safetensors"
 )
 
-// blobName is the one blob that State makes in a checkpoint.
-const blobName = "state.safetensors"
-
 // Save writes the state as one safetensors blob, its tensors sorted by name, each straight from where it is: there is
 // no second copy of the model. It fails rather than write a state from which a resume would go on as another run.
 func (s *State) Save(to sdk.CheckpointWriter) error {
 	if err := s.checkSavable(); err != nil {
 		return err
 	}
+	s.observeParams()
 	entries := s.entries()
-	described := metadata{several: s.training.several, loss: s.loss}
+	described := metadata{several: s.training.several, params: s.changed, loss: s.loss}
 	for _, e := range entries {
 		described.variables = append(described.variables, s.describe(e))
 	}
@@ -36,7 +34,7 @@ func (s *State) Save(to sdk.CheckpointWriter) error {
 	if err != nil {
 		return err
 	}
-	blob, err := to.Create(blobName)
+	blob, err := to.Create(s.blob)
 	if err != nil {
 		return err
 	}
@@ -65,7 +63,7 @@ func (s *State) checkSavable() error {
 	for variable := range s.store.IterVariables() {
 		path := variable.Path()
 		switch {
-		case len(s.training.built) == 0 && s.loaded != nil && variable.Trainable && !s.loaded.has(path):
+		case len(s.training.built) == 0 && len(s.training.uses) > 0 && variable.Trainable && !s.loaded.has(path):
 			// No step was made, so examine has found nothing.
 			return fmt.Errorf("the checkpoint that was loaded is not of this model: it has no %s", path)
 		case !s.looped && strings.HasPrefix(path, accumulatedPrefix):

@@ -12,8 +12,9 @@
 //	return sdk.Result{"loss": state.Loss()}, err
 //
 // Every variable of the store is state, whoever makes or changes it: a graph, Loop.After, or an Exec of the experiment's
-// own, such as one that averages weights. What an experiment keeps in Go variables is not, unless run.Resume is given an
-// sdk.JSON of it too. Hyperparameters (Store.SetParam) count as Go variables: they are configuration.
+// own, such as one that averages weights. So are hyperparameters (Store.SetParam) that change while training; what they
+// begin with is configuration, to be set before run.Resume. A second store needs a State of its own: see State.Named.
+// What an experiment keeps in Go variables is no state, unless run.Resume is given an sdk.JSON of it too.
 //
 // A result must follow from the state alone: from variables, State.Loss, and what an sdk.JSON keeps. A resume from the
 // last checkpoint may have no step left to train.
@@ -38,15 +39,18 @@ import (
 type State struct {
 	backend compute.Backend
 	store   *model.Store
+	blob    string // name of the one that it makes in a checkpoint
 
-	loaded   *loaded // what came from the checkpoint; nil if there was none
-	waiting  waiting // what of it waits for its variable to be made
-	metrics  metricNames
-	training training
-	begun    bool     // the first training step of this attempt has
-	looped   bool     // by a Loop
-	within   bool     // Loop is within a step
-	loss     *float64 // of the last step; nil if it is not known
+	loaded     *loaded // what came from the checkpoint; nil if there was none
+	waiting    waiting // what of it waits for its variable to be made
+	metrics    metricNames
+	training   training
+	configured params   // hyperparameters at the beginning of the first step; nil before
+	changed    params   // hyperparameters that have changed since the run's first step
+	begun      bool     // the first training step of this attempt has
+	looped     bool     // by a Loop
+	within     bool     // Loop is within a step
+	loss       *float64 // of the last step; nil if it is not known
 }
 
 var _ sdk.State = (*State)(nil)
@@ -60,10 +64,20 @@ func NewState(backend compute.Backend, store *model.Store, seed int64) (*State, 
 	if err := store.SetRNGStateFromSeed(seed); err != nil {
 		return nil, fmt.Errorf("cannot seed the random numbers: %w", err)
 	}
-	s := &State{backend: backend, store: store, metrics: metricNames{}}
+	s := &State{backend: backend, store: store, blob: blobName, metrics: metricNames{}, changed: params{}}
 	s.waiting = waiting{state: s, next: store.Loader(), values: map[string]*tensors.Tensor{}, given: map[string]bool{}}
 	store.SetLoader(&s.waiting)
 	return s, nil
+}
+
+// blobName is the blob of a State without a name of its own.
+const blobName = "state.safetensors"
+
+// Named gives a State another name than "state", so that a run can have several, each with a store of its own. It returns
+// the State.
+func (s *State) Named(name string) *State {
+	s.blob = name + ".safetensors"
+	return s
 }
 
 // Loss is that of the last step that a Loop has trained, in this attempt or before; NaN if there was none.

@@ -177,6 +177,11 @@ func TestDamagedStateIsRefused(t *testing.T) {
 		"no value":             blob(t, `[{"path":"/#rngState"},{"path":"/a"}]`, randomTensor),
 		"relative":             blob(t, `[{"path":"/#rngState"},{"path":"a"}]`, randomTensor, safetensors.Tensor{Name: "a", DType: "F32"}),
 		"no random state":      blob(t, `[{"path":"/a"}]`, safetensors.Tensor{Name: "/a", DType: "F32"}),
+		"no such loss":         described(t, metadataLoss, "low"),
+		"no hyperparameters":   described(t, metadataParams, `{}`),
+		"an odd one":           described(t, metadataParams, `[{"path":"/a","type":"chan int","value":"1"}]`),
+		"another type":         described(t, metadataParams, `[{"path":"/a","type":"int","value":"1.5"}]`),
+		"another format":       described(t, metadataFormat, "mtt-gomlx/3"),
 		"another random state": blob(t, `[{"path":"/#rngState"}]`, safetensors.Tensor{Name: "/#rngState", DType: "F32"}),
 	} {
 		if err := newNetwork(t, design{}).state.Load(memory{blobName: bytes.NewBuffer(content)}); err == nil {
@@ -186,9 +191,15 @@ func TestDamagedStateIsRefused(t *testing.T) {
 	if err := newNetwork(t, design{}).state.Load(memory{}); err == nil || !strings.Contains(err.Error(), blobName) {
 		t.Errorf("without a blob: %v", err)
 	}
-	// The same maker makes what is loaded, or the cases above show nothing.
-	if err := newNetwork(t, design{}).state.Load(memory{blobName: bytes.NewBuffer(blob(t, `[{"path":"/#rngState"}]`, randomTensor))}); err != nil {
-		t.Error(err)
+	// The same makers make what is loaded, or the cases above show nothing.
+	for _, whole := range [][]byte{
+		blob(t, `[{"path":"/#rngState"}]`, randomTensor),
+		described(t, metadataLoss, "NaN"),
+		described(t, metadataParams, `[{"path":"/a","type":"float64","value":"\"Infinity\""}]`),
+	} {
+		if err := newNetwork(t, design{}).state.Load(memory{blobName: bytes.NewBuffer(whole)}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -197,8 +208,21 @@ var randomTensor = safetensors.Tensor{Name: "/#rngState", DType: "U64", Shape: [
 // blob is a state of zeros.
 func blob(t *testing.T, list string, described ...safetensors.Tensor) []byte {
 	t.Helper()
+	return zeros(t, map[string]string{metadataFormat: formatName, metadataVariables: list}, described...)
+}
+
+// described is a state that says one thing more.
+func described(t *testing.T, key, value string) []byte {
+	t.Helper()
+	metadata := map[string]string{metadataFormat: formatName, metadataVariables: `[{"path":"/#rngState"}]`}
+	metadata[key] = value
+	return zeros(t, metadata, randomTensor)
+}
+
+func zeros(t *testing.T, metadata map[string]string, described ...safetensors.Tensor) []byte {
+	t.Helper()
 	slices.SortFunc(described, func(a, b safetensors.Tensor) int { return strings.Compare(a.Name, b.Name) })
-	content, err := safetensors.EncodeHeader(described, map[string]string{metadataFormat: formatName, metadataVariables: list})
+	content, err := safetensors.EncodeHeader(described, metadata)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,9 @@ func (s *State) begin() error {
 			return err
 		}
 	}
+	if err := s.checkParams(); err != nil {
+		return err
+	}
 	s.begun = true
 	return nil
 }
@@ -85,7 +88,11 @@ func (s *State) examine() error {
 	}
 	for ; t.examined < len(t.built); t.examined++ {
 		if g := t.built[t.examined].graph; g.IsValid() {
-			if err := s.use(s.usedBy(g), t.examined == 0); err != nil {
+			used, err := s.usedBy(g)
+			if err == nil {
+				err = s.use(used, t.examined == 0)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -129,14 +136,19 @@ var (
 	metricsPrefix    = model.JoinPath("/", metric.Scope) + model.ScopeSeparator
 )
 
-func (s *State) usedBy(g *graph.Graph) map[string]bool {
+func (s *State) usedBy(g *graph.Graph) (map[string]bool, error) {
 	used := map[string]bool{}
 	for variable := range s.store.IterVariables() {
-		if name, ok := s.metrics.name(variable.Path()); ok && variable.InUseByGraph(g) {
-			used[name] = true
+		if !variable.InUseByGraph(g) {
+			continue
 		}
+		name, ok := s.metrics.name(variable.Path())
+		if !ok {
+			return nil, fmt.Errorf("the training step goes on with %s of a metric that was made before it, so it could not be resumed: give the evaluation a metric of its own", variable.Path())
+		}
+		used[name] = true
 	}
-	return used
+	return used, nil
 }
 
 // compare fails if a training step uses other variables than those before the checkpoint did.

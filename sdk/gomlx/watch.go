@@ -55,6 +55,9 @@ func (s *State) build(g *graph.Graph, optimizer int, update func()) {
 			trainable[variable] = variable.Trainable
 		}
 	}
+	if s.configured == nil {
+		s.configured = s.params()
+	}
 	s.training.current = optimizer
 	s.training.built = append(s.training.built, built{g, trainable})
 }

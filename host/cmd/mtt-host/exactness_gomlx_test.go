@@ -19,6 +19,7 @@ var exactnessOfState = []promise{
 	{"a learning rate that After sets, by what is kept beside the model", trial("plateau").isExact},
 	{"averages of weights that another graph keeps", trial("average").isExact},
 	{"the step at which training ends early", trial("early").isExact},
+	{"the step at which an error of the experiment's own ends training", trial("error").isExact},
 	{"a result that is the loss of the last step", trial("last loss").isExact},
 	{"a result that is the loss of the last step, killed behind that step", trial("last loss").isExactBehindTheLastStep},
 	{"gradients that are accumulated", trial("accumulate").isExact},
@@ -76,6 +77,9 @@ func (e experiment) isExact(b *bench) {
 	}
 	b.expect(0, nil, e.run(b, "killed")...)
 	b.equal(b.outcome("killed"), alone)
+	if at, ok := alone.result["at"]; ok && b.checkpoints("killed")[0].Step != int64(at) {
+		b.Errorf("training ended at step %v, and the last checkpoint is of step %d", at, b.checkpoints("killed")[0].Step)
+	}
 	b.Logf("killed at steps %v", steps)
 }
 

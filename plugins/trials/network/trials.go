@@ -24,7 +24,8 @@ var trials = map[string]func(*network){
 	"cosine":     cosine,
 	"plateau":    plateau,
 	"average":    average,
-	"early":      early,
+	"early":      func(n *network) { early(n, gomlx.ErrDone) },
+	"error":      leaveByError,
 	"last loss":  lastLoss,
 	"accumulate": accumulate,
 	"metrics":    metrics,
@@ -113,7 +114,7 @@ func average(n *network) {
 }
 
 // early ends once the loss has not fallen for some steps.
-func early(n *network) {
+func early(n *network, end error) {
 	small := struct {
 		Best float64
 		Bad  int
@@ -130,10 +131,22 @@ func early(n *network) {
 			return nil
 		}
 		small.At = step
-		return fmt.Errorf("no better loss in %d steps: %w", small.Bad, gomlx.ErrDone)
+		return fmt.Errorf("no better loss in %d steps: %w", small.Bad, end)
 	}
 	n.result = func() (sdk.Result, error) {
 		return sdk.Result{"best": small.Best, "at": float64(small.At), "loss": n.state.Loss()}, nil
+	}
+}
+
+// leaveByError ends early by an error of its own.
+func leaveByError(n *network) {
+	enough := errors.New("enough")
+	early(n, enough)
+	n.train = func(trainer *train.Trainer, step int64) error {
+		if err := n.loop(trainer, step); !errors.Is(err, enough) {
+			return err
+		}
+		return nil
 	}
 }
 
@@ -215,12 +228,25 @@ func (n *network) freeze(frozen bool) {
 	}
 }
 
-// late makes variables in the middle of training, in Go, with the types and shapes that a model seldom has.
+// late makes variables in the middle of training: in Go, with the types and shapes that a model seldom has, and by a graph
+// that gives them random values.
 func late(n *network) {
+	probe, err := model.NewExec(n.backend, n.store, func(scope *model.Scope, g *graph.Graph) *graph.Node {
+		head := scope.In("head").VariableWithShape("weights", shapes.Make(float, 3, 2)).SetTrainable(false)
+		return graph.ReduceAllSum(head.NodeValue(g))
+	})
+	if err != nil {
+		panic(err)
+	}
 	n.after = func(step int64, loss float64) error {
 		if step < 17 {
 			return nil
 		}
+		head, err := probe.Exec()
+		if err != nil {
+			return err
+		}
+		n.run.Metrics.Scalar(step, "head", float64(tensors.ToScalar[float32](head[0])))
 		return errors.Join(
 			n.set("/metrics/best", tensors.FromScalar(loss)),
 			n.set("/notes/empty", tensors.FromFlatDataAndDimensions([]float32{}, 0, 3)),
