@@ -103,6 +103,47 @@ var limits = []promise{
 			os.RemoveAll(b.outputs)
 		}
 	}},
+	{"a number that is out of its range is refused when it is read", func(b *bench) {
+		walk := []string{"run", pluginPath("walk"), "--name", "r"}
+		for _, c := range [][]string{
+			{"--max-cost", "NaN", "0, or 0.000001 to 1000000000 US dollars"},
+			{"--max-cost", "-1", "0, or 0.000001 to"},
+			{"--cpu", "Inf", "0, or 0.001 to 1000 cores"},
+			{"--cpu", "1e9", "0, or 0.001 to 1000 cores"},
+			{"--memory", "99999999GiB", "a size such as 16GiB or 512MiB, from 1MiB to 16384GiB"},
+			{"--memory", "16XB", "a size such as 16GiB"},
+			{"--timeout", "-1s", "0 or more and at most 87600h0m0s"},
+			{"--timeout", "9999999h", "a duration such as 30s"},
+			{"--stall", "-1ms", "0 or more and at most 87600h0m0s"},
+			{"--keep", "0", "a whole number, at least 1 and at most 1000000"},
+			{"--keep", "9223372036854775808", "a whole number, at least 1 and"},
+			{"--retries", "-1", "a whole number, 0 or more and at most 1000000"},
+			{"--seed", "9007199254740992", "below 2^53"},
+			{"--seed", "NaN", "a whole number"},
+			{"--checkpoint-every", "-5", "a number of steps such as 500, or a time such as 30s"},
+			{"--stop-grace", "0", "more than 0 and at most 24h0m0s"},
+			{"--start-timeout", "25h", "more than 0 and at most 24h0m0s"},
+		} {
+			name, value, wants := c[0], c[1], c[2]
+			b.expect(2, []string{name + " " + value + ": ", wants}, append(walk, name, value)...)
+			if name == "--seed" { // which is no lasting setting
+				continue
+			}
+			variable := "MTT_" + strings.ToUpper(strings.ReplaceAll(name[2:], "-", "_")) + "=" + value
+			b.env = append(b.env, variable)
+			b.expect(2, []string{variable + ": ", wants}, walk...)
+			b.env = b.env[:len(b.env)-1]
+		}
+		if exists(b.path("runs", "r")) {
+			b.Error("a run was made")
+		}
+		b.expect(0, nil, walk...)
+		for _, lines := range []string{"-5", "-2", "9223372036854775808", "x"} {
+			b.expect(2, []string{"--lines " + lines + ": want 0 or more, or -1 for all"}, "logs", "r", "-n", lines)
+		}
+		b.expect(0, nil, "logs", "r", "-n", "9223372036854775807")
+		b.expect(2, []string{"--since -5m: want "}, "logs", "r", "--since", "-5m")
+	}},
 	{"where an error comes from is in the log", func(b *bench) {
 		b.expect(3, []string{"it failed"}, "run", pluginPath("faulty"), "--name", "bad", "--env-var", "FAULTY=fail-large")
 		if logged := b.expect(0, nil, "logs", "bad").stdout; !strings.Contains(logged, "where the experiment failed:\nsomewhere sss") {

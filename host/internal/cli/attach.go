@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,7 @@ func newLogs() *cobra.Command {
 		common common
 		follow bool
 		last   int
-		since  string
+		from   time.Time
 	)
 	command := &cobra.Command{
 		Use:   "logs RUN",
@@ -122,10 +123,6 @@ func newLogs() *cobra.Command {
 				return err
 			}
 			defer on.Close()
-			from, err := parseSince(since, time.Now())
-			if err != nil {
-				return err
-			}
 			view := newView(command.ErrOrStderr())
 			defer view.end()
 			signals, release := catch(command.Context())
@@ -152,8 +149,10 @@ func newLogs() *cobra.Command {
 	common.add(command.Flags())
 	flags := command.Flags()
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until the run has ended")
-	flags.IntVarP(&last, "lines", "n", run.All, "begin with so many of the last lines; -1: all")
-	flags.StringVar(&since, "since", "", "begin there: so long ago (10m), or a time (2026-01-02T15:04:05Z)")
+	lines := count(&last, run.All, run.All, math.MaxInt)
+	lines.want = "0 or more, or -1 for all"
+	lines.add(flags, "lines", "n", "begin with so many of the last lines; -1: all")
+	since(&from, time.Now).add(flags, "since", "", "begin there: so long ago (10m), or a time (2026-01-02T15:04:05Z)")
 	return command
 }
 
@@ -163,20 +162,6 @@ func printEvent(command *cobra.Command, common common, event eventlog.Event) err
 	}
 	_, err := fmt.Fprintf(command.OutOrStdout(), "%s #%d  %s\n", event.Time.Local().Format(time.DateTime), event.Attempt, eventText(event))
 	return err
-}
-
-func parseSince(since string, now time.Time) (time.Time, error) {
-	if since == "" {
-		return time.Time{}, nil
-	}
-	if ago, err := time.ParseDuration(since); err == nil {
-		return now.Add(-ago), nil
-	}
-	at, err := time.Parse(time.RFC3339, since)
-	if err != nil {
-		return time.Time{}, exit.Errorf(exit.Usage, "--since %s: want a duration such as 10m, or a time such as 2026-01-02T15:04:05Z", since)
-	}
-	return at, nil
 }
 
 func newWait() *cobra.Command {

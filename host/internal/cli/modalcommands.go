@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path"
@@ -81,8 +82,8 @@ func newWork() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&outputs, "outputs", "", "where the volume is mounted")
-	flags.IntVar(&attempt, "attempt", 0, "number of the attempt")
-	flags.DurationVar(&limit, "limit", run.SandboxLimit, "save and make room for the next attempt after so long")
+	count(&attempt, 0, 1, math.MaxInt).add(flags, "attempt", "", "number of the attempt")
+	span(&limit, run.SandboxLimit, 1, run.SandboxLimit).add(flags, "limit", "", "save and make room for the next attempt after so long")
 	return command
 }
 
@@ -213,7 +214,7 @@ func newSuperviseModal() *cobra.Command {
 	flags.StringVar(&s.Environment, "modal-env", "", "environment")
 	flags.StringVar(&s.Volume, "volume", "", "name of the volume")
 	flags.StringVar(&s.VolumeID, "volume-id", "", "id of the volume")
-	flags.IntVar(&s.Number, "number", 0, "number of the supervisor")
-	flags.DurationVar(&s.Limit, "limit", run.SandboxLimit, "hand over after so long")
+	count(&s.Number, 0, 1, math.MaxInt).add(flags, "number", "", "number of the supervisor")
+	span(&s.Limit, run.SandboxLimit, 1, run.SandboxLimit).add(flags, "limit", "", "hand over after so long")
 	return command
 }

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +18,7 @@ type modalOptions struct {
 	flags           *pflag.FlagSet
 	gpu             []string
 	cpu             float64
-	memory          string
+	memory          int // MiB
 	image           string
 	apt             []string
 	secrets         []string
@@ -38,14 +36,14 @@ func (o *modalOptions) add(flags *pflag.FlagSet) {
 	o.flags = flags
 	defaults := run.DefaultModal()
 	flags.StringSliceVar(&o.gpu, "gpu", nil, "with -b modal: GPUs in order of preference, such as H100,A100-80GB or H100:2")
-	flags.Float64Var(&o.cpu, "cpu", 0, "with -b modal: `cores`; 0 is Modal's default")
-	flags.StringVar(&o.memory, "memory", "", "with -b modal: `size`, such as 16GiB")
+	amount(&o.cpu, 0.001, 1000, "cores").add(flags, "cpu", "", "with -b modal: `cores`; 0 is Modal's default")
+	memory(&o.memory).add(flags, "memory", "", "with -b modal: `size`, such as 16GiB")
 	flags.StringVar(&o.image, "image", defaults.Image, "with -b modal: image to run in")
 	flags.StringSliceVar(&o.apt, "apt", nil, "with -b modal: Debian `packages` to add to the image")
 	flags.StringArrayVar(&o.secrets, "secret", nil, "with -b modal: `NAME=KEY,...` of a Modal Secret whose keys the plugin gets; may be given again")
-	flags.Float64Var(&o.maxCost, "max-cost", 0, "with -b modal: `dollars` that the run may cost at most, by the prices that mtt knows; 0 is any")
-	flags.DurationVar(&o.attemptLimit, "attempt-limit", time.Duration(defaults.AttemptLimit), "with -b modal: an attempt saves and makes room for the next one after so long")
-	flags.DurationVar(&o.supervisorLimit, "supervisor-limit", time.Duration(defaults.SupervisorLimit), "with -b modal: a supervisor hands over after so long")
+	amount(&o.maxCost, 0.000001, 1e9, "US dollars").add(flags, "max-cost", "", "with -b modal: `dollars` that the run may cost at most, by the prices that mtt knows; 0 is any")
+	span(&o.attemptLimit, time.Duration(defaults.AttemptLimit), time.Second, run.SandboxLimit).add(flags, "attempt-limit", "", "with -b modal: an attempt saves and makes room for the next one after so long")
+	span(&o.supervisorLimit, time.Duration(defaults.SupervisorLimit), time.Second, run.SandboxLimit).add(flags, "supervisor-limit", "", "with -b modal: a supervisor hands over after so long")
 	_ = flags.MarkHidden("attempt-limit")
 	_ = flags.MarkHidden("supervisor-limit")
 }
@@ -96,16 +94,10 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		options.Device = device.Auto // a resume has taken the GPU away
 	}
 	if o.flags.Changed("cpu") {
-		if m.CPU = o.cpu; o.cpu < 0 {
-			return exit.Errorf(exit.Usage, "%s: want 0 or more cores", given(o.flags, "cpu"))
-		}
+		m.CPU = o.cpu
 	}
 	if o.flags.Changed("memory") {
-		mebibytes, err := parseMemory(o.memory)
-		if err != nil {
-			return exit.Errorf(exit.Usage, "%s: %w", given(o.flags, "memory"), err)
-		}
-		m.MemoryMiB = mebibytes
+		m.MemoryMiB = o.memory
 	}
 	if o.flags.Changed("image") {
 		m.Image = o.image
@@ -121,18 +113,11 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	if o.flags.Changed("gpu") || o.flags.Changed("apt") || m.Layers == nil { // else those of the run, of whatever version of XLA
 		m.Layers = modal.Layers(len(m.GPU) > 0, m.Apt)
 	}
-	for name, to := range map[string]*run.Duration{"attempt-limit": &m.AttemptLimit, "supervisor-limit": &m.SupervisorLimit} {
-		if !o.flags.Changed(name) {
-			continue
-		}
-		limit, err := o.flags.GetDuration(name)
-		if err != nil {
-			return err
-		}
-		if limit < time.Second || limit > run.SandboxLimit {
-			return exit.Errorf(exit.Usage, "%s: want a second to %s", given(o.flags, name), run.SandboxLimit)
-		}
-		*to = run.Duration(limit)
+	if o.flags.Changed("attempt-limit") {
+		m.AttemptLimit = run.Duration(o.attemptLimit)
+	}
+	if o.flags.Changed("supervisor-limit") {
+		m.SupervisorLimit = run.Duration(o.supervisorLimit)
 	}
 	if err := o.applySecrets(&m); err != nil {
 		return err
@@ -142,9 +127,7 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 
 func (o *modalOptions) applyCost(m *run.Modal) (err error) {
 	if o.flags.Changed("max-cost") {
-		if m.MaxCost = o.maxCost; o.maxCost < 0 {
-			return exit.Errorf(exit.Usage, "%s: want 0 or more US dollars", given(o.flags, "max-cost"))
-		}
+		m.MaxCost = o.maxCost
 	}
 	if m.MaxCost == 0 {
 		return nil
@@ -175,18 +158,4 @@ func parseSecrets(flag string, texts []string) (secrets []run.Secret, err error)
 		secrets = append(secrets, secret)
 	}
 	return secrets, nil
-}
-
-// parseMemory reads a size such as 16GiB as mebibytes.
-func parseMemory(text string) (int, error) {
-	for suffix, unit := range map[string]float64{"GiB": 1024, "MiB": 1, "GB": 1e9 / (1 << 20), "MB": 1e6 / (1 << 20)} {
-		number, ok := strings.CutSuffix(text, suffix)
-		if !ok {
-			continue
-		}
-		if n, err := strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil && n > 0 {
-			return max(1, int(n*unit)), nil
-		}
-	}
-	return 0, fmt.Errorf("want a size such as 16GiB or 512MiB")
 }

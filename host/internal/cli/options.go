@@ -170,7 +170,7 @@ func fromEnvironment(command *cobra.Command) (err error) {
 			return
 		}
 		if command.Flags().Set(flag.Name, value) != nil {
-			err = exit.Errorf(exit.Usage, "%w", wrongValue(variable+"="+value, flag))
+			err = exit.Errorf(exit.Usage, "%w", wrongValue(variable+"=", value, flag))
 			return
 		}
 		err = command.Flags().SetAnnotation(flag.Name, variableOf, []string{variable})
@@ -178,12 +178,12 @@ func fromEnvironment(command *cobra.Command) (err error) {
 	return err
 }
 
-// wrongValue says what a flag wants that was set to what it cannot be.
-func wrongValue(given string, flag *pflag.Flag) error {
-	want := map[string]string{
-		"uint64": "a whole number, 0 or more", "int": "a whole number", "bool": "true or false", "duration": "a duration such as 30s or 2m",
-	}[flag.Value.Type()]
-	return fmt.Errorf("%s: want %s", given, cmp.Or(want, "a "+flag.Value.Type()))
+// wrongValue says what a flag wants that was set to what it cannot be; name is how, such as "--keep ".
+func wrongValue(name, value string, flag *pflag.Flag) error {
+	if number, ok := flag.Value.(interface{ Want(string) string }); ok {
+		return fmt.Errorf("%s%s: %s", name, value, number.Want(value))
+	}
+	return fmt.Errorf("%s%s: want %s", name, value, cmp.Or(map[string]string{"bool": "true or false"}[flag.Value.Type()], "a "+flag.Value.Type()))
 }
 
 // variableOf is the annotation of a flag that was set from a variable: the variable's name.

@@ -103,7 +103,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			err = wrongValue("--"+invalid.GetFlag().Name+" "+invalid.GetValue(), invalid.GetFlag())
+			err = wrongValue("--"+invalid.GetFlag().Name+" ", invalid.GetValue(), invalid.GetFlag())
 		}
 		return exit.Errorf(exit.Usage, "%w", err).Hint("See: %s --help", command.CommandPath())
 	})

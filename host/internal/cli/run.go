@@ -88,7 +88,7 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 	addDetach(flags, &detach)
 	flags.StringArrayVarP(&request.Set, "set", "S", nil, "set the configuration `key=value`; may be given again")
 	flags.StringVar(&request.ConfigFile, "config", "", "configuration `file`, TOML or JSON")
-	flags.Uint64Var(&request.Seed, "seed", 0, "seed of everything random, below 2^53")
+	seed(&request.Seed).add(flags, "seed", "", "seed of everything random, below 2^53")
 	flags.StringVar(&request.Name, "name", "", "name of the run; one of that name goes on")
 	flags.BoolVar(&elsewhere.build, "build", false, "with -b modal: build the plugin there, in a Sandbox without a GPU, from its source")
 	flags.StringArrayVar(&elsewhere.buildSecrets, "build-secret", nil, "with --build: `NAME=KEY,...` of a Modal Secret that the go command gets, for private modules")

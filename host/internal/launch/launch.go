@@ -12,7 +12,6 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
-	"github.com/mtt-project/mtt/proto/wire"
 )
 
 // Request is what a person asks for.
@@ -37,9 +36,6 @@ type Request struct {
 
 // Prepare makes the spec of the run that is asked for. Nothing but the plugin's executable is written.
 func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
-	if request.Seed >= wire.MaxSeed {
-		return nil, exit.Errorf(exit.Usage, "--seed %d: want a number below 2^53, which every JSON reader keeps exact", request.Seed)
-	}
 	if request.Name != "" {
 		if err := run.CheckID(request.Name); err != nil {
 			return nil, err

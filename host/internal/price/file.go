@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,9 +111,12 @@ func set(price *float64, name string, given *float64) error {
 	return check(name, *given)
 }
 
+// most is a price a second beyond which what a run costs is no number any more.
+const most = 1e6
+
 // check refuses what is no price: with one of 0 any cost would be within any limit.
 func check(name string, dollars float64) error {
-	if !(dollars > 0) || math.IsInf(dollars, 1) {
+	if !(dollars > 0 && dollars <= most) { // as NaN is not
 		return fmt.Errorf("%s = %v is no price", name, dollars)
 	}
 	return nil
