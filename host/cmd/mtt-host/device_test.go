@@ -45,7 +45,7 @@ func withDevice(t *testing.T, device string) *bench {
 
 func TestKillCostsNothingOnXLA(t *testing.T) {
 	victims := map[string]victim{
-		"cpu": {kills: 3, alone: 4 * time.Second, args: []string{"--device", "cpu", "-S", "steps=400", "--checkpoint-every", "20"}},
+		"cpu": {kills: 3, alone: 4 * time.Second, args: []string{"--device", "cpu", "--exact", "-S", "steps=400", "--checkpoint-every", "20"}},
 	}
 	if hasGPU() {
 		victims["cuda"] = victim{kills: 10, alone: 10 * time.Second, args: []string{"--device", "cuda", "--exact", "-S", "steps=2000", "--checkpoint-every", "50"}}
@@ -53,7 +53,7 @@ func TestKillCostsNothingOnXLA(t *testing.T) {
 	for device, v := range victims {
 		for _, model := range []string{"mlp", "cnn"} {
 			t.Run(device+"/"+model, func(t *testing.T) {
-				v.plugin, v.soak = "train-xla", 10
+				v.plugin, v.soak = "train-xla", 20
 				v.args = append(v.args[:len(v.args):len(v.args)], "-S", "model="+model)
 				v.survives(t, withDevice(t, device))
 			})
@@ -115,6 +115,7 @@ func TestDeviceIsSaidAndRecorded(t *testing.T) {
 		key.Variables["XLA_FLAGS"] != "--xla_cpu_enable_fast_math=false" || key.DeviceModel == "" || key.GOARCH == "" || key.Threads == 0 || key.CPU.Features == "" {
 		t.Errorf("recorded is %+v", recorded)
 	}
+	b.expect(0, []string{"on go ("}, append([]string{"run", pluginPath("train-xla"), "--name", "named", "--env-var", "GOMLX_BACKEND=go"}, steps...)...)
 	const without = "XLA is not in this build"
 	b.expect(0, []string{without}, append([]string{"run", pluginPath("train"), "--name", "static"}, steps...)...)
 	if r := b.run(append([]string{"run", pluginPath("train-xla"), "--device", "go", "--name", "go"}, steps...)...); strings.Contains(r.stderr, without) {

@@ -303,3 +303,45 @@ func TestThreadsOfXLAStayThoseOfTheFirstAttempt(t *testing.T) {
 		t.Errorf("%v threads are recorded", threads)
 	}
 }
+
+// TestSecretsAndDataOnModalAreInTheKey preempts a run with both, rotates a credential, and then what XLA reads.
+func TestSecretsAndDataOnModalAreInTheKey(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	table := filepath.Join(m.data("tables", "one"), "list.txt")
+	m.fake.Modal(t, "volume", "create", "tables", "--version", "2")
+	m.expect(0, nil, "volume", "put", "tables", table, "/list.txt")
+	rotate := func(keys ...string) {
+		m.fake.MustModal(t, append([]string{"secret", "create", "--force", "numbers"}, keys...)...)
+	}
+	rotate("XLA_FLAGS=--xla_a=1", "SERVICE_KEY=first")
+	m.expect(0, nil, endless("--name", "r", "-d", "--exact", "--secret", "numbers=XLA_FLAGS,SERVICE_KEY", "--mount", "tables:numbers")...)
+	saved := func(attempt string) {
+		m.until("attempt "+attempt+" has saved", func() bool {
+			return m.run("volume", "get", "outputs", "runs/r/attempts/"+attempt+"/saved.json", "-").code == 0
+		})
+	}
+	saved("1")
+	m.fake.Tell(t, "preempt", sandboxName("r"))
+	saved("2")
+	m.stopNow("r")
+	rotate("XLA_FLAGS=--xla_a=1", "SERVICE_KEY=second")
+	m.expect(0, nil, "resume", "r", "-d", "--exact=false") // so that the times of another mount count
+	saved("3")
+	m.stopNow("r")
+	if info := m.show("r"); !info.Exact || len(info.Attempts) != 3 {
+		t.Errorf("after %d attempts exact is %v, because %q", len(info.Attempts), info.Exact, info.ExactReason)
+	}
+	rotate("XLA_FLAGS=--xla_a=2", "SERVICE_KEY=second")
+	m.expect(65, []string{"is to be exact, and cannot be: attempt 4: XLA_FLAGS: was sha256:"}, "resume", "r", "--exact")
+	rotate("XLA_FLAGS=--xla_a=1", "SERVICE_KEY=second")
+	m.writeAs(table, "two", 0o644)
+	m.expect(0, nil, "volume", "put", "--force", "tables", table, "/list.txt")
+	m.expect(65, []string{"is to be exact, and cannot be: attempt 5: data numbers: a file of tables has another path, size or time"}, "resume", "r", "--exact")
+	m.fetch("r")
+	for _, attempt := range []string{"1", "2", "3"} {
+		if record := m.read("runs", "r", "attempts", attempt, "start.json"); strings.Contains(record, "xla_a") || strings.Contains(record, "SERVICE_KEY") {
+			t.Errorf("start.json has what is in the secret:\n%s", record)
+		}
+	}
+}

@@ -228,7 +228,7 @@ func TestOtherCodeIsAnotherRun(t *testing.T) {
 	if !b.show("old").Exact {
 		b.Error("the run is not exact before its code has changed")
 	}
-	b.expect(0, []string{"going on with other code", "exactness is not claimed", "at step 10"},
+	b.expect(0, []string{"attempt 2: plugin: was ", "exactness is not claimed", "at step 10"},
 		"resume", "old", "--plugin", other, "--env-var", "FAULTY=none")
 	if shown := b.show("old"); shown.Exact || shown.State != "SUCCEEDED" || shown.Result["count"] != 20 {
 		b.Errorf("want a result, and no claim of exactness: %+v", shown)

@@ -26,8 +26,8 @@ type victim struct {
 }
 
 var victims = []victim{
-	{"walk", []string{"-S", "steps=1000", "--checkpoint-every", "20"}, 900 * time.Millisecond, 20, 500},
-	{"train", []string{"-S", "steps=300", "--checkpoint-every", "10"}, 1500 * time.Millisecond, 5, 50},
+	{"walk", []string{"--exact", "-S", "steps=1000", "--checkpoint-every", "20"}, 900 * time.Millisecond, 20, 500},
+	{"train", []string{"--exact", "-S", "steps=300", "--checkpoint-every", "10"}, 1500 * time.Millisecond, 5, 50},
 }
 
 // outcome is what must not depend on kills.
