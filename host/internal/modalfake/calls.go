@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Calls is how often a call came, with a stream as one, and how many of these were throttled.
-type Calls struct {
+// Count is how often a call came, with a stream as one, and how many of these were throttled.
+type Count struct {
 	All       int `json:"all"`
 	Throttled int `json:"throttled"`
 }
@@ -16,10 +16,10 @@ type Calls struct {
 // counter counts calls by their names.
 type counter struct {
 	mu    sync.Mutex
-	calls map[string]Calls
+	calls map[string]Count
 }
 
-func newCounter() *counter { return &counter{calls: make(map[string]Calls)} }
+func newCounter() *counter { return &counter{calls: make(map[string]Count)} }
 
 func (c *counter) add(name string, throttled bool) {
 	c.mu.Lock()
@@ -32,7 +32,7 @@ func (c *counter) add(name string, throttled bool) {
 	c.calls[name] = n
 }
 
-func (c *counter) now() map[string]Calls {
+func (c *counter) now() map[string]Count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.calls)
@@ -45,11 +45,11 @@ func (s *Server) serveCalls(w http.ResponseWriter, _ *http.Request) {
 
 // CallsOf returns how often each call, and each kind of request for a block, has come to the fake that runs on a state,
 // since it was started.
-func CallsOf(state string) (map[string]Calls, error) {
+func CallsOf(state string) (map[string]Count, error) {
 	raw, err := ask(state, http.MethodGet, "/calls", nil)
 	if err != nil {
 		return nil, err
 	}
-	var calls map[string]Calls
+	var calls map[string]Count
 	return calls, json.Unmarshal(raw, &calls)
 }

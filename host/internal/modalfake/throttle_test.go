@@ -193,11 +193,11 @@ func TestCallsAreCounted(t *testing.T) {
 	for range 3 {
 		_ = list(t, c)
 	}
-	var said map[string]modalfake.Calls
+	var said map[string]modalfake.Count
 	if err := json.Unmarshal([]byte(f.Tell(t, "calls")), &said); err != nil {
 		t.Fatal(err)
 	}
-	if want := (modalfake.Calls{All: before + 3, Throttled: 1}); said["VolumeList"] != want {
+	if want := (modalfake.Count{All: before + 3, Throttled: 1}); said["VolumeList"] != want {
 		t.Errorf("VolumeList came %+v, want %+v", said["VolumeList"], want)
 	}
 }

@@ -153,7 +153,7 @@ func (f *Fake) Try(t testing.TB, args ...string) (string, error) {
 }
 
 // Calls is how often each call has come to the fake since it was started.
-func (f *Fake) Calls(t testing.TB) map[string]modalfake.Calls {
+func (f *Fake) Calls(t testing.TB) map[string]modalfake.Count {
 	t.Helper()
 	calls, err := modalfake.CallsOf(f.State)
 	if err != nil {
