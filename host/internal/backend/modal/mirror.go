@@ -407,47 +407,19 @@ const (
 	eventLocks  = "locks/events"
 )
 
-// lockTime is how long the lock of a run's records is waited for: far longer than anybody needs it who is not stopped.
-const lockTime = 30 * time.Second
-
-// errHeld says that a lock was waited for in vain.
-var errHeld = errors.New("another command has been writing what is kept of the run on this machine, and has not come to an end")
-
 // lock keeps other commands from writing what is here of a run until release.
 func (m *mirror) lock(ctx context.Context, locks, id string) (release func(), err error) {
 	if err := run.CheckID(id); err != nil {
 		return nil, err
 	}
-	if locks == recordLocks {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, lockTime, exit.Errorf(exit.StillRunning, "%w: run %s in %s", errHeld, id, m.dir).
-			Hint("If it was stopped, by Ctrl-Z, say, have it go on, or end it."))
-		defer cancel()
+	patience := lockTime
+	if locks != recordLocks {
+		patience = 0
 	}
-	name := filepath.Join(m.dir, filepath.FromSlash(locks), id)
-	for {
-		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		err = partial.Lock(file)
-		if err == nil {
-			// Whoever had the lock before may have removed it, with the run.
-			ours, err := file.Stat()
-			if err == nil {
-				if now, err := os.Stat(name); err == nil && os.SameFile(ours, now) {
-					return func() { file.Close() }, nil
-				}
-			}
-		}
-		file.Close()
-		if err != nil && !errors.Is(err, partial.ErrBusy) {
-			return nil, err
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	release, err = hold(ctx, filepath.Join(m.dir, filepath.FromSlash(locks), id), patience, signEvery)
+	if errors.Is(err, errHeld) {
+		return nil, exit.Errorf(exit.StillRunning, "%w: run %s in %s", err, id, m.dir).
+			Hint("If it was stopped, by Ctrl-Z, say, have it go on, or end it.")
 	}
+	return release, err
 }
