@@ -18,7 +18,7 @@ func TestEventsBehindAWriteThatFailedAreRead(t *testing.T) {
 	p.limitFiles(unix.RLIM_INFINITY)
 	b.check(p.wait(), 0)
 	logged := b.expect(0, nil, "logs", "r", "-o", "json").stdout
-	b.everyEventOnce(logged, "plugin", "lines", 200_000)
+	b.everyEventOnce(logged, "plugin", "lines", 40_000)
 	if !strings.Contains(logged, "attempt finished") || !strings.Contains(logged, `"kind":"gone"`) {
 		t.Errorf("what follows on the gap is missing: %.2000s", logged)
 	}
