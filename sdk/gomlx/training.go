@@ -61,9 +61,9 @@ func (s *State) begin() error {
 }
 
 func (s *State) checkUnchanged() error {
-	there := map[string]bool{}
+	existing := map[string]bool{}
 	for _, e := range s.entries() {
-		there[e.name] = true
+		existing[e.name] = true
 		if e.variable == nil || !s.loaded.has(e.name) {
 			continue
 		}
@@ -76,7 +76,7 @@ func (s *State) checkUnchanged() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.loaded.variables)) {
-		if !there[name] {
+		if !existing[name] {
 			return fmt.Errorf("variable %s was loaded from the checkpoint and deleted before the first step, so the run would not go on as it was: delete it only where run.Resume has returned 0", name)
 		}
 	}
