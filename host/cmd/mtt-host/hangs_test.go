@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -142,6 +143,68 @@ var hangs = []promise{
 			}
 		}
 	}},
+	{"a log of any size is printed in little memory, from its first line, its last ones, or a time", func(b *bench) {
+		b.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-S", "steps=10")
+		const events = 300_000
+		b.bigLog("r", events)
+		for _, c := range []struct {
+			lines int
+			first string
+			args  []string
+		}{
+			{events, "plugin: line 1 ", []string{"logs", "r"}},
+			{10, "plugin: line 299991 ", []string{"logs", "r", "-n", "10"}},
+			{100_000, "plugin: line 200001 ", []string{"logs", "r", "-n", "100000"}},
+			{1000, "plugin: line 299001 ", []string{"logs", "r", "--since", bigLogTime(events - 1000)}},
+		} {
+			lines, first, peak := b.measured(c.args...)
+			if lines != c.lines || !strings.Contains(first, c.first) {
+				b.Errorf("%v prints %d lines from %q, want %d from %q", c.args, lines, first, c.lines, c.first)
+			}
+			if peak > mostViewed {
+				b.Errorf("%v took %d KiB", c.args, peak)
+			}
+		}
+	}},
+}
+
+// mostViewed is the most that a viewer may have in memory, in KiB.
+const mostViewed = 100_000
+
+// hangsOnModal are promises about runs on Modal.
+var hangsOnModal = []struct {
+	name string
+	hold func(*modalBench)
+}{
+	{"attach goes on behind a burst that was not kept", func(m *modalBench) {
+		m.expect(0, nil, "run", pluginPath("faulty"), "--name", "r", "-d", "--env-var", "FAULTY=many-lines", "-S", "steps=100000", "--checkpoint-every", "1s")
+		watch := m.startWatch("attach", "r")
+		watch.until("plugin: line ")
+		watch.until("saved step ")
+		watch.until("saved step ")
+		watch.leave()
+		m.expect(0, nil, "stop", "r")
+	}},
+	{"attach on a plugin that prints without end goes on in little memory", func(m *modalBench) {
+		m.expect(0, nil, "run", pluginPath("faulty"), "--name", "r", "-d", "--env-var", "FAULTY=floods", "-S", "steps=40")
+		watch := m.startWatch("attach", "r")
+		watch.until("plugin: flood")
+		m.expect(0, nil, "wait", "r")
+		watch.until("checkpoints  ") // which is among its last lines
+		if watch.memory > mostViewed {
+			m.Errorf("attach took %d KiB", watch.memory)
+		}
+	}},
+}
+
+func TestHangsOnModal(t *testing.T) {
+	t.Parallel()
+	for _, p := range hangsOnModal {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			p.hold(newModalBench(t))
+		})
+	}
 }
 
 func TestHangs(t *testing.T) {
@@ -197,6 +260,99 @@ func (b *bench) startRead(args ...string) (*process, *os.File) {
 	command := exec.Command(hostPath, args...)
 	command.Stdout, command.Stderr = writer, writer
 	return b.startCommand(command), reader
+}
+
+// bigLog replaces the log of a run's only attempt by one of so many events, one a second.
+func (b *bench) bigLog(run string, events int) {
+	b.Helper()
+	file, err := os.Create(b.path("runs", run, "log", "1.jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	to := bufio.NewWriter(file)
+	for i := range events {
+		kind, message := "plugin", fmt.Sprintf("line %d %s", i+1, strings.Repeat("x", 80))
+		if i == events-1 {
+			kind, message = "ended", "attempt finished"
+		}
+		fmt.Fprintf(to, `{"schema":"mtt.event/v1","time":%q,"attempt":1,"seq":%d,"kind":%q,"message":%q}`+"\n", bigLogTime(i), i+1, kind, message)
+	}
+	if err := errors.Join(to.Flush(), file.Close()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// bigLogTime is when event i of bigLog was.
+func bigLogTime(i int) string {
+	return time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC).Format(time.RFC3339)
+}
+
+// measured runs a command to its end, and returns how many lines it prints, the first one, and the most that it has had in
+// memory, in KiB.
+func (b *bench) measured(args ...string) (lines int, first string, peak int) {
+	b.Helper()
+	viewer, reader := b.startRead(args...)
+	for in := bufio.NewScanner(reader); in.Scan(); lines++ {
+		if lines == 0 {
+			first = in.Text()
+		}
+		if lines%1000 == 0 {
+			peak = max(peak, peakMemory(viewer.cmd.Process.Pid))
+		}
+	}
+	b.check(viewer.wait(), 0)
+	return lines, first, peak
+}
+
+// watch is a viewer whose lines are read as they come, and not kept.
+type watch struct {
+	*process
+	lines  *bufio.Scanner
+	memory int
+}
+
+func (b *bench) startWatch(args ...string) *watch {
+	b.Helper()
+	viewer, reader := b.startRead(args...)
+	lines := bufio.NewScanner(reader)
+	lines.Buffer(nil, 1<<20)
+	return &watch{process: viewer, lines: lines}
+}
+
+// until reads on to a line that holds a text.
+func (w *watch) until(text string) {
+	w.b.Helper()
+	found := make(chan bool, 1)
+	go func() {
+		for w.lines.Scan() {
+			w.memory = max(w.memory, peakMemory(w.cmd.Process.Pid))
+			if strings.Contains(w.lines.Text(), text) {
+				found <- true
+				return
+			}
+		}
+		found <- false
+	}()
+	select {
+	case ok := <-found:
+		if !ok {
+			w.b.Fatalf("%v has ended without a word of %q", w.cmd.Args, text)
+		}
+	case <-time.After(limit):
+		w.kill()
+		w.b.Fatalf("%v has not said %q in %s", w.cmd.Args, text, limit)
+	}
+}
+
+// leave ends the viewer by Ctrl-C.
+func (w *watch) leave() {
+	w.b.Helper()
+	w.signal(syscall.SIGINT)
+	go func() {
+		for w.lines.Scan() {
+		}
+	}()
+	w.b.check(w.wait(), 130)
 }
 
 // wrapped returns a plugin that is a script: it leaves a child in a session of its own, and becomes one of the programs.

@@ -13,6 +13,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/follow"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -35,18 +36,17 @@ func newAttach() *cobra.Command {
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout(), command.ErrOrStderr())
 			view := newView(command.ErrOrStderr())
-			return follow(command, common, signals, release, view, on, watched)
+			return attach(command, common, signals, release, view, on, watched)
 		},
 	}
 	common.add(command.Flags())
 	return command
 }
 
-// follow shows a run that somebody else lives until it has ended, or Ctrl-C.
-func follow(command *cobra.Command, common common, signals signals, release func(), view *view, on backend.Backend, lived *run.Run) error {
-	watched := lived.Watched(signals.stop, view.warn, view.say)
-	common.warnOf(signals.stop, watched, view.warn)
-	for event, err := range watched.Events(signals.stop, attached, true) {
+// attach shows a run that somebody else lives until it has ended, or Ctrl-C.
+func attach(command *cobra.Command, common common, signals signals, release func(), view *view, on backend.Backend, lived *run.Run) error {
+	watch := common.watch(signals.stop, view, lived)
+	for event, err := range watch.Events(signals.stop, attached, true) {
 		if err != nil && signals.stop.Err() == nil {
 			return err
 		}
@@ -61,13 +61,12 @@ func follow(command *cobra.Command, common common, signals signals, release func
 	release()
 	view.end()
 	if !interrupted {
-		return summarize(command, common, view, on, watched, endOf(watched))
+		return summarize(command, common, view, on, watch.Run(), endOf(watch.Run()))
 	}
 	left := exit.Errorf(exit.Signalled, "left run %s, which goes on", lived.ID)
 	ctx, cancel := context.WithTimeout(command.Context(), leaving)
 	defer cancel()
-	quiet := func(string) {}
-	if live, err := lived.Watched(ctx, quiet, quiet).Live(); err != nil {
+	if live, err := follow.New(ctx, lived, follow.Notices{}).Run().Live(); err != nil {
 		left = exit.Errorf(exit.Signalled, "left run %s, and could not ask whether it goes on: %w", lived.ID, err)
 	} else if !live {
 		return summarize(command, common, view, on, lived, endOf(lived))
@@ -78,40 +77,21 @@ func follow(command *cobra.Command, common common, signals signals, release func
 // leaving is how long somebody who leaves waits for word whether the run goes on.
 const leaving = 5 * time.Second
 
-// warningEvery is how often it is looked whether there is something to warn of.
-const warningEvery = 5 * time.Second
-
-// warnOf says what is wrong with a live run, now and as it comes, each text once: on Modal a run outlives its supervisor,
-// and only a person can give it another.
-func (c *common) warnOf(ctx context.Context, r *run.Run, say func(string)) {
-	if c.backend != onModal {
-		return
-	}
-	said := ""
-	look := func() {
-		if info, err := r.Info(); err == nil && info.Warning != "" && info.Warning != said {
-			said = info.Warning
-			say("run " + r.ID + ": " + withOutputs(said, c.flags))
-		}
-	}
-	go func() {
-		for {
-			look()
-			select {
-			case <-time.After(warningEvery):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+// watch watches a run that another process executes: what is wrong is said as it comes. On Modal a run outlives its
+// supervisor, and only its user can give it another.
+func (c *common) watch(ctx context.Context, view *view, r *run.Run) *follow.Watch {
+	return follow.New(ctx, r, follow.Notices{
+		Warn: view.warn, Say: view.say,
+		Warning: func(text string) { view.warn("run " + r.ID + ": " + withOutputs(text, c.flags)) },
+	})
 }
 
 func newLogs() *cobra.Command {
 	var (
-		common common
-		follow bool
-		last   int
-		from   time.Time
+		common  common
+		onwards bool
+		last    int
+		from    time.Time
 	)
 	command := &cobra.Command{
 		Use:   "logs RUN",
@@ -128,11 +108,11 @@ func newLogs() *cobra.Command {
 			signals, release := catch(command.Context())
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout())
-			if follow {
-				logged = logged.Watched(signals.stop, view.warn, view.say)
-				common.warnOf(signals.stop, logged, view.warn)
+			watch := follow.Once(logged)
+			if onwards {
+				watch = common.watch(signals.stop, view, logged)
 			}
-			for event, err := range logged.Events(signals.stop, last, follow) {
+			for event, err := range watch.Events(signals.stop, last, onwards) {
 				if err != nil {
 					return err
 				}
@@ -148,8 +128,8 @@ func newLogs() *cobra.Command {
 	}
 	common.add(command.Flags())
 	flags := command.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until the run has ended")
-	lines := count(&last, run.All, run.All, math.MaxInt)
+	flags.BoolVarP(&onwards, "follow", "f", false, "go on with what comes, until the run has ended")
+	lines := count(&last, follow.All, follow.All, math.MaxInt)
 	lines.want = "0 or more, or -1 for all"
 	lines.add(flags, "lines", "n", "begin with so many of the last lines; -1: all")
 	since(&from, time.Now).add(flags, "since", "", "begin there: so long ago (10m), or a time (2026-01-02T15:04:05Z)")
@@ -194,11 +174,16 @@ func newWait() *cobra.Command {
 				first error
 			)
 			for _, waited := range runs {
-				waited = waited.Watched(signals.stop, view.warn, view.say)
-				common.warnOf(signals.stop, waited, view.warn)
-				if err := untilEnd(signals.stop, waited); err != nil {
+				watch := common.watch(signals.stop, view, waited)
+				switch err := watch.End(signals.stop); {
+				case unread(signals.stop) != nil:
+					return unread(signals.stop)
+				case signals.stop.Err() != nil:
+					return exit.Errorf(exit.Signalled, "run %s is not waited for any more", waited.ID)
+				case err != nil:
 					return err
 				}
+				waited = watch.Run()
 				info, err := waited.Info()
 				if err != nil {
 					return err
@@ -225,31 +210,6 @@ func newWait() *cobra.Command {
 	}
 	common.add(command.Flags())
 	return command
-}
-
-// endPolling is how often it is looked whether a run is still live.
-const endPolling = 100 * time.Millisecond
-
-// untilEnd waits until nobody lives the run any more.
-func untilEnd(ctx context.Context, r *run.Run) error {
-	for {
-		live, err := r.Live()
-		if err == nil && !live {
-			err = r.Refresh(ctx)
-		}
-		switch {
-		case unread(ctx) != nil:
-			return unread(ctx)
-		case ctx.Err() != nil:
-			return exit.Errorf(exit.Signalled, "run %s is not waited for any more", r.ID)
-		case err != nil || !live:
-			return err
-		}
-		select {
-		case <-time.After(endPolling):
-		case <-ctx.Done():
-		}
-	}
 }
 
 // endOf is the error that a run which is not live has ended with; nil if it has succeeded.
@@ -287,11 +247,11 @@ func newStop() *cobra.Command {
 			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
-			stopped = stopped.Watched(signals.stop, view.warn, view.say)
-			if err := stop(signals.stop, stopped, now); err != nil {
+			watch := follow.New(signals.stop, stopped, follow.Notices{Warn: view.warn, Say: view.say})
+			if err := watch.Stop(signals.stop, now); err != nil {
 				return err
 			}
-			info, err := stopped.Info()
+			info, err := watch.Run().Info()
 			if err != nil {
 				return err
 			}
@@ -305,53 +265,4 @@ func newStop() *cobra.Command {
 	common.add(command.Flags())
 	command.Flags().BoolVar(&now, "now", false, "end it at once, without a checkpoint")
 	return command
-}
-
-// remindEvery is how often a run elsewhere is reminded of a request: whoever was to see to it may have died meanwhile.
-const remindEvery = 5 * time.Second
-
-// stopPolling is how often what has become of a request is looked for where the run is elsewhere.
-const stopPolling = time.Second
-
-// stop asks until the run has ended: a request that comes between two lives of a run is lost with the first, and the one
-// that is found may be what an earlier life has ended of.
-func stop(ctx context.Context, r *run.Run, now bool) error {
-	var asked, refreshed time.Time
-	for {
-		live, err := r.Live()
-		if err == nil && (!live || time.Since(refreshed) >= stopPolling) {
-			refreshed = time.Now()
-			err = r.Refresh(ctx)
-		}
-		if err == nil && live {
-			asked, err = ask(r, now, asked)
-		}
-		switch {
-		case ctx.Err() != nil && asked.IsZero():
-			return exit.Errorf(exit.Signalled, "left before run %s was asked to stop", r.ID)
-		case ctx.Err() != nil:
-			return exit.Errorf(exit.Signalled, "run %s was asked to stop, and has not ended yet", r.ID)
-		case err != nil || !live:
-			return err
-		}
-		select {
-		case <-time.After(endPolling):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// ask asks a live run to stop, unless somebody has, of which it is reminded now and then. It returns when it was last done.
-func ask(r *run.Run, now bool, last time.Time) (time.Time, error) {
-	request, err := r.StopRequest()
-	switch {
-	case err != nil:
-		return last, err
-	case !request.Pending(), now && !request.Now:
-		return time.Now(), r.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped})
-	case time.Since(last) >= remindEvery:
-		return time.Now(), r.RemindToStop(*request)
-	default:
-		return last, nil
-	}
 }

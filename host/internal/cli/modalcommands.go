@@ -62,7 +62,7 @@ func newWork() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			events := newUnblocked(command.OutOrStdout())
+			events := newUnblocked(beneath(command.OutOrStdout()))
 			defer events.flush()
 			encoder := json.NewEncoder(events)
 			data := map[string]string{}
@@ -202,7 +202,7 @@ func newSuperviseModal() *cobra.Command {
 		Args:   exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			s.Run, s.Version = args[0], version
-			out := newUnblocked(command.OutOrStdout())
+			out := newUnblocked(beneath(command.OutOrStdout()))
 			defer out.flush()
 			s.Say = func(format string, args ...any) {
 				fmt.Fprintln(out, time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))

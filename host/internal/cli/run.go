@@ -197,7 +197,7 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 		if err != nil {
 			return err
 		}
-		return follow(command, common, signals, release, view, opened, choice.Run)
+		return attach(command, common, signals, release, view, opened, choice.Run)
 	default:
 		_, err = supervise.Run(signals.now, signals.stop, choice.Run, &worker.Worker{Run: choice.Run, Version: version, Secrets: passed, Emit: view.show}, supervise.Here())
 	}

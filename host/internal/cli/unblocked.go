@@ -13,6 +13,7 @@ import (
 type unblocked struct {
 	to    io.Writer
 	queue chan chunk
+	bytes atomic.Int64 // in the queue
 	lost  atomic.Int64
 }
 
@@ -22,8 +23,12 @@ type chunk struct {
 	done chan<- struct{}
 }
 
-// maxQueued is the number of chunks, each about a line, that wait for a slow reader: minutes of a talkative run.
-const maxQueued = 4096
+// maxQueued is the number of chunks, each about a line, that wait for a slow reader: minutes of a talkative run. maxBytes
+// bounds them where lines are long.
+const (
+	maxQueued = 4096
+	maxBytes  = 4 << 20
+)
 
 func newUnblocked(to io.Writer) *unblocked {
 	u := &unblocked{to: to, queue: make(chan chunk, maxQueued)}
@@ -33,6 +38,7 @@ func newUnblocked(to io.Writer) *unblocked {
 
 func (u *unblocked) drain() {
 	for next := range u.queue {
+		u.bytes.Add(-int64(len(next.text)))
 		_, _ = u.to.Write(next.text) // a reader that has gone must not end the training it watched
 		if lost := u.lost.Swap(0); lost > 0 {
 			fmt.Fprintf(u.to, "mtt-host: %d lines were not shown, since nobody read them; the run's log has them\n", lost)
@@ -45,11 +51,15 @@ func (u *unblocked) drain() {
 
 // Write never fails and never waits.
 func (u *unblocked) Write(p []byte) (int, error) {
-	select {
-	case u.queue <- chunk{text: bytes.Clone(p)}:
-	default:
-		u.lost.Add(1)
+	if u.bytes.Add(int64(len(p))) <= maxBytes {
+		select {
+		case u.queue <- chunk{text: bytes.Clone(p)}:
+			return len(p), nil
+		default:
+		}
 	}
+	u.bytes.Add(-int64(len(p)))
+	u.lost.Add(1)
 	return len(p), nil
 }
 

@@ -99,28 +99,56 @@ func (r *Run) Attempts() ([]Attempt, error) {
 	}
 	var attempts []Attempt
 	for _, n := range numbers {
-		attempt := Attempt{Number: n}
-		switch err := readJSON(r.attemptFile(n, "claim"), &attempt.Claim); {
-		case errors.Is(err, fs.ErrNotExist):
-			continue // killed before the claim was there: nobody owns it
-		case err != nil:
+		attempt, err := r.Attempt(n)
+		if err != nil {
 			return nil, err
 		}
-		if attempt.Sandbox, err = readOptional[Sandbox](r.attemptFile(n, "sandbox")); err != nil {
-			return nil, err
+		if attempt != nil {
+			attempts = append(attempts, *attempt)
 		}
-		if attempt.Start, err = readOptional[Start](r.attemptFile(n, "start")); err != nil {
-			return nil, err
-		}
-		if attempt.Saved, err = readOptional[Saved](r.attemptFile(n, "saved")); err != nil {
-			return nil, err
-		}
-		if attempt.End, err = readOptional[End](r.attemptFile(n, "end")); err != nil {
-			return nil, err
-		}
-		attempts = append(attempts, attempt)
 	}
 	return attempts, nil
+}
+
+// Attempt returns a claimed attempt; nil for none.
+func (r *Run) Attempt(n int) (*Attempt, error) {
+	attempt := Attempt{Number: n}
+	err := readJSON(r.attemptFile(n, "claim"), &attempt.Claim)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // or killed before the claim was written: nobody owns it
+	}
+	if err != nil {
+		return nil, err
+	}
+	if attempt.Sandbox, err = readOptional[Sandbox](r.attemptFile(n, "sandbox")); err != nil {
+		return nil, err
+	}
+	if attempt.Start, err = readOptional[Start](r.attemptFile(n, "start")); err != nil {
+		return nil, err
+	}
+	if attempt.Saved, err = readOptional[Saved](r.attemptFile(n, "saved")); err != nil {
+		return nil, err
+	}
+	attempt.End, err = r.EndOf(n)
+	return &attempt, err
+}
+
+// EndOf returns how attempt n ended; nil if that is not recorded.
+func (r *Run) EndOf(n int) (*End, error) { return readOptional[End](r.attemptFile(n, "end")) }
+
+// Newest is the number of the newest claimed attempt; 0 for none.
+func (r *Run) Newest() (int, error) {
+	numbers, err := numbered(r.attemptsDir())
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range slices.Backward(numbers) {
+		_, err := os.Stat(r.attemptFile(n, "claim"))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return n, err
+		}
+	}
+	return 0, nil
 }
 
 // numbered returns the numbers that entries of a directory have as their names, in order; none if it is not there.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
@@ -42,12 +41,6 @@ func (disk) makeDir(path string) error { return makeDir(path) }
 func (disk) asked(*Run, StopRequest) error { return nil } // who lives it looks
 
 func (disk) refresh(context.Context, string) error { return nil }
-
-func (disk) follow(r *Run, n int) Log { return diskLog{eventlog.NewReader(r.LogFile(n))} }
-
-type diskLog struct{ *eventlog.Reader }
-
-func (l diskLog) Read(bool) ([]eventlog.Event, error) { return l.Reader.Read() }
 
 func (disk) complete(r *Run, info *Info, _ []Attempt) error {
 	info.Directory = r.Dir()

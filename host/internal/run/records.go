@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/mtt-project/mtt/host/internal/eventlog"
 )
 
 // records is how the small files of runs are written, and who may. They are read as files below the registry's root,
@@ -30,17 +28,8 @@ type records interface {
 	asked(*Run, StopRequest) error
 	// refresh brings what is read of a run, or of all for "", up to date.
 	refresh(ctx context.Context, id string) error
-	// follow reads what attempt n logs.
-	follow(r *Run, n int) Log
 	// complete adds what the backend knows of a run.
 	complete(*Run, *Info, []Attempt) error
-}
-
-// Log reads what an attempt logs, from the beginning.
-type Log interface {
-	// Read returns the events that have come since the last call. over says that no more will come.
-	Read(over bool) ([]eventlog.Event, error)
-	Close()
 }
 
 // Refresh brings what is read of a run, or of all for "", up to date. Where the volume is a directory here, it always is.

@@ -22,14 +22,21 @@ type Remote interface {
 	Live(ctx context.Context, id string) (live, supervised bool, err error)
 	// Asked is called when somebody was asked to stop a run.
 	Asked(ctx context.Context, id string, request StopRequest) error
-	// Follow reads what attempt n of a run logs.
-	Follow(r *Run, n int) Log
+	// Prints returns what hands on what the machine of an attempt prints, the events that it logs, from the beginning, until
+	// that has ended and all is read, or ctx ends; nil where no machine is known.
+	Prints(attempt Attempt) func(ctx context.Context, each func(data string))
 	// Complete adds what only the backend knows of a run: where it lives, and for one whose supervisor left no word, how
 	// that has ended, which it asks for.
 	Complete(ctx context.Context, r *Run, info *Info, attempts []Attempt) error
 	// Passes says whether an error is one that passes, such as that the volume cannot be reached now: the same call may
 	// succeed later.
 	Passes(err error) bool
+}
+
+// Waker is a Remote that can tell when something of a run has changed, so that a watcher need not ask all the time.
+type Waker interface {
+	// Wake returns a channel that gets something when it is time to look at a run, until ctx ends.
+	Wake(ctx context.Context, id string) <-chan struct{}
 }
 
 // OpenRemote returns the registry of a remote volume, which people know by its name. ctx ends whatever its runs ask the volume for.
@@ -120,7 +127,23 @@ func (r remote) asked(run *Run, request StopRequest) error {
 }
 
 func (r remote) refresh(ctx context.Context, id string) error { return r.volume.Refresh(ctx, id) }
-func (r remote) follow(run *Run, n int) Log                   { return r.volume.Follow(run, n) }
+
+// Remote is the remote volume that the run's records are on; nil where they are on this machine.
+func (r *Run) Remote() Remote {
+	if there, ok := r.registry.records.(remote); ok {
+		return there.volume
+	}
+	return nil
+}
+
+// Through returns the run with another way to its remote volume, for calls that fail with the cause of ctx when that ends.
+func (r *Run) Through(ctx context.Context, volume Remote) *Run {
+	registry := *r.registry
+	registry.records = remote{ctx, registry.root, volume}
+	through := *r
+	through.registry = &registry
+	return &through
+}
 
 func (r remote) complete(run *Run, info *Info, attempts []Attempt) error {
 	return r.volume.Complete(r.ctx, run, info, attempts)

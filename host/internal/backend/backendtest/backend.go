@@ -18,6 +18,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/follow"
 	"github.com/mtt-project/mtt/host/internal/launch"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -557,11 +558,11 @@ func testLost(s *stage) {
 }
 
 // events reads what a run has logged, or follows it to its end.
-func (s *stage) events(r *run.Run, last int, follow bool) (events []eventlog.Event) {
+func (s *stage) events(r *run.Run, last int, onwards bool) (events []eventlog.Event) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	for event, err := range r.Events(ctx, last, follow) {
+	for event, err := range follow.New(ctx, r, follow.Notices{}).Events(ctx, last, onwards) {
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -592,7 +593,7 @@ func testEvents(s *stage) {
 	on := s.Open(s.T)
 	r := s.begin(on, s.programs.Walk, "a", walk()...)
 	s.wants(r, run.Succeeded, exit.OK)
-	events := s.events(r, run.All, false)
+	events := s.events(r, follow.All, false)
 	s.numbered(events)
 	if len(events) < 3 || events[0].Kind != eventlog.Started || events[len(events)-1].Kind != eventlog.Ended {
 		s.Errorf("the events are %+v", events)
@@ -602,10 +603,10 @@ func testEvents(s *stage) {
 func testFollowed(s *stage) {
 	on := s.Open(s.T)
 	r := s.begin(on, s.programs.Walk, "a", walk(slow)...)
-	followed := s.events(r, run.All, true)
+	followed := s.events(r, follow.All, true)
 	s.numbered(followed)
 	s.wants(r, run.Succeeded, exit.OK)
-	kept := s.events(r, run.All, false)
+	kept := s.events(r, follow.All, false)
 	if !slices.EqualFunc(followed, kept, func(a, b eventlog.Event) bool {
 		return a.Seq == b.Seq && a.Message == b.Message && a.Time.Equal(b.Time)
 	}) {
@@ -617,7 +618,7 @@ func testLast(s *stage) {
 	on := s.Open(s.T)
 	r := s.begin(on, s.programs.Walk, "a", walk()...)
 	s.wants(r, run.Succeeded, exit.OK)
-	all, last := s.events(r, run.All, false), s.events(r, 2, false)
+	all, last := s.events(r, follow.All, false), s.events(r, 2, false)
 	if len(last) != 2 || last[0].Seq != all[len(all)-2].Seq || last[1].Seq != all[len(all)-1].Seq {
 		s.Errorf("the last two of %d are %+v", len(all), last)
 	}

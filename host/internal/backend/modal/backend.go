@@ -42,9 +42,10 @@ type Backend struct {
 	volume      *Volume
 	mirror      *mirror
 
-	mu    sync.Mutex
-	names []string // of the Sandboxes that live
-	asked time.Time
+	mu      sync.Mutex
+	active  []api.SandboxInfo // those that have not ended
+	asked   time.Time
+	watches map[string]*watch // by run
 }
 
 // Open connects to Modal. exit.Credentials, exit.Unavailable, and exit.NotFound: there is no such volume.
@@ -114,9 +115,12 @@ func (b *Backend) Put(ctx context.Context, path string, raw []byte, exclusive bo
 // Remove is that of run.Remote.
 func (b *Backend) Remove(ctx context.Context, path string) error { return b.mirror.remove(ctx, path) }
 
-// Refresh is that of run.Remote. What lives is asked for anew, too.
+// Refresh is that of run.Remote. What lives is asked for anew, too, but for a run that is watched, where that is asked for
+// before.
 func (b *Backend) Refresh(ctx context.Context, id string) error {
-	b.forget()
+	if !b.isWatched(id) {
+		b.forget()
+	}
 	return b.mirror.refresh(ctx, id)
 }
 
@@ -128,34 +132,33 @@ const livesFor = 500 * time.Millisecond
 
 // Live is that of run.Remote: by the names of the Sandboxes.
 func (b *Backend) Live(ctx context.Context, id string) (live, supervised bool, err error) {
-	names, err := b.alive(ctx)
-	for _, name := range names {
-		if runOf(name) == id {
+	active, err := b.sandboxes(ctx)
+	for _, sandbox := range active {
+		if runOf(sandbox.Name) == id {
 			live = true
-			supervised = supervised || name != workerName(id)
+			supervised = supervised || sandbox.Name != workerName(id)
+			b.waitFor(id, sandbox)
 		}
 	}
 	return live, supervised, err
 }
 
-func (b *Backend) alive(ctx context.Context) ([]string, error) {
+// sandboxes returns those of the volume's app that have not ended.
+func (b *Backend) sandboxes(ctx context.Context) ([]api.SandboxInfo, error) {
 	if b.app == "" {
 		return nil, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if time.Since(b.asked) < livesFor {
-		return b.names, nil
+		return b.active, nil
 	}
-	alive, err := b.client.Sandboxes(ctx, b.environment, b.app)
+	active, err := b.client.Sandboxes(ctx, b.environment, b.app)
 	if err != nil {
 		return nil, api.Explain(err)
 	}
-	b.names, b.asked = nil, time.Now()
-	for _, sandbox := range alive {
-		b.names = append(b.names, sandbox.Name)
-	}
-	return b.names, nil
+	b.active, b.asked = active, time.Now()
+	return active, nil
 }
 
 // Passes is that of run.Remote.
@@ -198,9 +201,6 @@ const (
 	LimitLine = "limit" // the same, since the run has cost what it may
 	NowLine   = "now"   // end at once
 )
-
-// Follow is that of run.Remote.
-func (b *Backend) Follow(r *run.Run, n int) run.Log { return newFollower(b, r, n) }
 
 // Complete is that of run.Remote.
 func (b *Backend) Complete(ctx context.Context, r *run.Run, info *run.Info, attempts []run.Attempt) error {

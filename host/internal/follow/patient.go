@@ -1,38 +1,19 @@
-package run
+package follow
 
 import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/run"
 )
 
 // askAgain is how long after a call that has tried for a while a patient one tries again.
 const askAgain = time.Second
 
-// Watched returns the run for somebody who watches it until ctx ends, maybe for days: that its volume cannot be reached,
-// which every laptop that wakes up meets, then ends no call. It is warned of once, tried again until it can be, and said.
-// A call that lasts when ctx ends fails with its cause.
-func (r *Run) Watched(ctx context.Context, warn, say func(string)) *Run {
-	elsewhere, ok := r.registry.records.(remote)
-	if !ok { // it is here
-		return r
-	}
-	elsewhere.ctx = ctx
-	elsewhere.volume = &patient{
-		Remote: elsewhere.volume,
-		lost:   func(err error) { warn("run " + r.ID + " is out of sight, and goes on or not: " + err.Error()) },
-		back:   func() { say("run " + r.ID + " is in sight again") },
-	}
-	registry := *r.registry
-	registry.records = elsewhere
-	watched := *r
-	watched.registry = &registry
-	return &watched
-}
-
-// patient is a volume elsewhere whose calls wait for better days.
+// patient is a remote volume whose calls wait for better days.
 type patient struct {
-	Remote
+	run.Remote
 	lost func(error)
 	back func()
 
@@ -97,10 +78,10 @@ func (p *patient) Live(ctx context.Context, id string) (live, supervised bool, e
 	return live, supervised, err
 }
 
-func (p *patient) Asked(ctx context.Context, id string, request StopRequest) error {
+func (p *patient) Asked(ctx context.Context, id string, request run.StopRequest) error {
 	return p.do(ctx, func() error { return p.Remote.Asked(ctx, id, request) })
 }
 
-func (p *patient) Complete(ctx context.Context, r *Run, info *Info, attempts []Attempt) error {
+func (p *patient) Complete(ctx context.Context, r *run.Run, info *run.Info, attempts []run.Attempt) error {
 	return p.do(ctx, func() error { return p.Remote.Complete(ctx, r, info, attempts) })
 }
