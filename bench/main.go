@@ -18,6 +18,7 @@ import (
 func main() {
 	devices := flag.String("devices", "go,cpu", "devices to train on: go, cpu (XLA), cuda; empty: none")
 	onModal := flag.Bool("modal", true, "measure against the stand-in for Modal; MTT_MODAL names Modal's command line")
+	bounded := flag.Bool("bounds", true, "measure what a plugin without measure costs")
 	binaries := flag.String("binaries", "bin/bench", "directory of the programs that `make bench-binaries` builds")
 	document := flag.String("doc", "docs/benchmarks.md", "document whose section is written; empty: only print it")
 	withJAX := flag.Bool("jax", false, "compare with JAX on the XLA devices; $PYTHON, or python3, has to have it")
@@ -39,6 +40,10 @@ func main() {
 	if err == nil && *onModal && !strings.Contains(*devices, "cuda") {
 		b.rows, b.machine = nil, machine{}
 		err = errors.Join(b.modal(), b.write(*document, "against Modal's stand-in"))
+	}
+	if err == nil && *bounded && !strings.Contains(*devices, "cuda") {
+		b.rows, b.machine = nil, machine{}
+		err = errors.Join(b.bounds(), b.write(*document, "bounds"))
 	}
 	err = errors.Join(err, b.close())
 	if err != nil {

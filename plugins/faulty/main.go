@@ -85,7 +85,7 @@ var faults = []fault{
 	{"prints-without-end", "prints without the end of a line", serveExperiment},
 	{"bar", "for 5 s draws a progress bar, and does nothing else", serveExperiment},
 	{"dots", "for 5 s prints dots on one line, and does nothing else", serveExperiment},
-	{"many-lines", "prints 200,000 lines", serveExperiment},
+	{"many-lines", "prints 40,000 lines of 1,000 bytes", serveExperiment},
 	// Train, through the SDK.
 	{"error", "Train returns an error", serveExperiment},
 	{"panic", "Train panics", serveExperiment},

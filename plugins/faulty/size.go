@@ -141,8 +141,8 @@ var tooMuchOf = map[string]func(*sdk.Run) error{
 		return nil
 	},
 	"many-lines": func(*sdk.Run) error {
-		line := strings.Repeat("x", 80)
-		for i := range 200_000 {
+		line := strings.Repeat("x", 1000)
+		for i := range 40_000 {
 			fmt.Printf("line %d %s\n", i+1, line)
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/gomlx/compute/shapes"
@@ -27,6 +28,9 @@ func (s *State) Load(from sdk.CheckpointReader) error {
 	}
 	s.loaded = &loaded{variables: make(map[string]loadedVariable, len(values)), partial: described.old}
 	s.training.uses, s.training.several = map[string]bool{}, described.several
+	if described.old {
+		fmt.Fprintln(os.Stderr, "mtt: the checkpoint was saved by an older sdk/gomlx, which left out the learning rate and the metrics: they begin as configured")
+	}
 	s.loss = described.loss
 	s.changed = described.params
 	s.restoreParams()

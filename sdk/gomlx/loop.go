@@ -48,6 +48,7 @@ var ErrDone = errors.New("training is done")
 //
 // It makes no checkpoint of the last step: that is the final one, which comes when the experiment has returned its result.
 func (l Loop) Train(step int64) error {
+	l.State.looped = true
 	if step >= l.Steps {
 		return nil
 	}
@@ -93,7 +94,6 @@ func (l Loop) Train(step int64) error {
 
 // begin prepares the state for the first step.
 func (l Loop) begin() error {
-	l.State.looped = true
 	if !l.State.begun {
 		l.State.restoreParams() // over what was set behind run.Resume
 	}
@@ -121,7 +121,7 @@ func (l Loop) check(applied bool) error {
 	if applied && len(l.State.training.built) == 0 {
 		return errors.New("the trainer's optimizer is not the one of State.Watch")
 	}
-	if l.State.training.examined > 0 {
+	if l.State.training.compared {
 		return nil
 	}
 	return l.State.examine()

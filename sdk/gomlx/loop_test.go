@@ -116,4 +116,7 @@ func TestOptimizerThatIsNotWatchedIsRefused(t *testing.T) {
 	if err := n.loop(new(attempt), 1).Train(0); err == nil || !strings.Contains(err.Error(), "State.Watch") {
 		t.Errorf("got %v, want an error that names State.Watch", err)
 	}
+	if err := n.state.Save(memory{}); err == nil || !strings.Contains(err.Error(), "State.Watch") {
+		t.Errorf("in a loop of one's own: got %v, want an error that names State.Watch", err)
+	}
 }

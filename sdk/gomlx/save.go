@@ -66,6 +66,8 @@ func (s *State) checkSavable() error {
 		case len(s.training.built) == 0 && len(s.training.uses) > 0 && variable.Trainable && !s.loaded.has(path):
 			// No step was made, so examine has found nothing.
 			return fmt.Errorf("the checkpoint that was loaded is not of this model: it has no %s", path)
+		case s.training.watched == 0 && randomScope.MatchString(path):
+			return errors.New("the store has a trainer whose optimizer is not one of State.Watch, so what its steps use is not known: wrap it")
 		case !s.looped && strings.HasPrefix(path, accumulatedPrefix):
 			return errors.New("gradients are accumulated, and GoMLX counts the steps to their application outside of its variables: train with Loop, which saves only behind one")
 		case !variable.HasValue():

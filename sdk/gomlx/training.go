@@ -13,24 +13,29 @@ import (
 	"github.com/gomlx/gomlx/ml/train/optimizer"
 )
 
-// training is what is known of the graphs of the training step. It goes into checkpoints, so it must follow from the
-// steps that were made, whatever attempts made them.
+// training is what is known of the graphs of the training step.
 type training struct {
+	// What goes into checkpoints follows from the steps that were made, whatever attempts made them.
 	uses    map[string]bool // names of the variables that the graphs use, since all graphs were last built anew
 	several bool            // the graphs differ in them
 
-	built    []built // of this attempt
-	examined int     // of built
+	built    []built // of this attempt, but for those that are gone
+	compared bool    // the first of them with the checkpoint
 	watched  int     // optimizers
 	current  int     // number of the optimizer whose graph was built last, from 0
 	stepping bool    // Loop is within Trainer.TrainStep
 }
 
-// built is a graph of the training step that this attempt has built.
+// built is a graph of the training step.
 type built struct {
 	graph     *graph.Graph
 	trainable map[*model.Variable]bool // the flags that it was built by
+	examined  bool
 }
+
+func (b built) isExamined() bool { return b.examined }
+
+func (b built) isGone() bool { return !b.graph.IsValid() }
 
 // building says whether a graph of a training step is being built, and with the optimizer of which number.
 func (t *training) building() (optimizer int, ok bool) {
@@ -56,9 +61,9 @@ func (s *State) begin() error {
 }
 
 func (s *State) checkUnchanged() error {
-	there := map[string]bool{}
+	existing := map[string]bool{}
 	for _, e := range s.entries() {
-		there[e.name] = true
+		existing[e.name] = true
 		if e.variable == nil || !s.loaded.has(e.name) {
 			continue
 		}
@@ -71,7 +76,7 @@ func (s *State) checkUnchanged() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.loaded.variables)) {
-		if !there[name] {
+		if !existing[name] {
 			return fmt.Errorf("variable %s was loaded from the checkpoint and deleted before the first step, so the run would not go on as it was: delete it only where run.Resume has returned 0", name)
 		}
 	}
@@ -83,26 +88,32 @@ func (s *State) checkUnchanged() error {
 // both in silence.
 func (s *State) examine() error {
 	t := &s.training
-	if t.examined > 0 && !slices.ContainsFunc(t.built[:t.examined], func(b built) bool { return b.graph.IsValid() }) {
+	examined := slices.ContainsFunc(t.built, built.isExamined)
+	t.built = slices.DeleteFunc(t.built, built.isGone)
+	if examined && !slices.ContainsFunc(t.built, built.isExamined) {
 		t.uses, t.several = nil, false // Trainer.ResetComputationGraphs, behind which a graph may have other variables
 	}
-	for ; t.examined < len(t.built); t.examined++ {
-		if g := t.built[t.examined].graph; g.IsValid() {
-			used, err := s.usedBy(g)
-			if err == nil {
-				err = s.use(used, t.examined == 0)
-			}
-			if err != nil {
-				return err
-			}
+	for i := range t.built {
+		if t.built[i].examined {
+			continue
 		}
+		used, err := s.usedBy(t.built[i].graph)
+		if err != nil {
+			return err
+		}
+		if err := s.use(used); err != nil {
+			return err
+		}
+		t.built[i].examined = true
 	}
 	return nil
 }
 
 // use adds the variables of a graph.
-func (s *State) use(used map[string]bool, first bool) error {
+func (s *State) use(used map[string]bool) error {
 	t := &s.training
+	first := !t.compared
+	t.compared = true
 	switch {
 	case first && s.loaded != nil && s.loaded.partial:
 		if err := s.compare(partly(t.uses), partly(used)); err != nil {
@@ -166,14 +177,15 @@ func (s *State) compare(before, now map[string]bool) error {
 	return fmt.Errorf("the checkpoint that was loaded is not of this model: %s", strings.Join(reasons, "; "))
 }
 
-// without lists the names in a that are not in b, sorted.
-func without(a, b map[string]bool) (names []string) {
-	for name := range a {
-		if !b[name] {
-			names = append(names, name)
-		}
+// without lists the names in a that are not in b, sorted, and at most the first ten of them.
+func without(a, b map[string]bool) []string {
+	only := maps.Clone(a)
+	maps.DeleteFunc(only, func(name string, _ bool) bool { return b[name] })
+	const most = 10
+	names := slices.Sorted(maps.Keys(only))
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("and %d more", more))
 	}
-	slices.Sort(names)
 	return names
 }
 
@@ -182,7 +194,7 @@ func without(a, b map[string]bool) (names []string) {
 func (s *State) checkTrainable() error {
 	for variable := range s.store.IterVariables() {
 		for _, b := range s.training.built {
-			if was, ok := b.trainable[variable]; ok && was != variable.Trainable && b.graph.IsValid() {
+			if was, ok := b.trainable[variable]; ok && was != variable.Trainable && !b.isGone() {
 				return fmt.Errorf("variable %s has become trainable=%t, and the training step was built before: call Trainer.ResetComputationGraphs where you change it, or a resume would not train as this attempt does", variable.Path(), variable.Trainable)
 			}
 		}

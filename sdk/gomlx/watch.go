@@ -59,5 +59,5 @@ func (s *State) build(g *graph.Graph, optimizer int, update func()) {
 		s.configured = s.params()
 	}
 	s.training.current = optimizer
-	s.training.built = append(s.training.built, built{g, trainable})
+	s.training.built = append(s.training.built, built{graph: g, trainable: trainable})
 }

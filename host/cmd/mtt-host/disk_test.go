@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -43,23 +45,7 @@ func TestSaveBeyondTheFileSizeLimitFailsAndLosesNothing(t *testing.T) {
 func TestFullDiskFailsTheSaveAndLosesNothing(t *testing.T) {
 	b := newBench(t)
 	alone := b.largeAlone()
-	disk := filepath.Join(filepath.Dir(b.tmp), "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(pluginPath("walk"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	size := info.Size() + 5<<20 // for the plugin and some checkpoints
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+strconv.FormatInt(size, 10), "tmpfs", disk).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED, since only root can mount a small disk: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", disk).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
+	disk := b.smallDisk("walk", 5<<20)
 	b.outputs = disk
 	args := append([]string{"run", pluginPath("walk"), "--name", "r"}, largeState...)
 	b.expect(2, []string{"no space left on device", "mtt-host resume"}, args...)
@@ -71,4 +57,61 @@ func TestFullDiskFailsTheSaveAndLosesNothing(t *testing.T) {
 	}
 	b.expect(0, []string{"resumed from"}, args...)
 	b.equal(b.outcome("r"), alone)
+}
+
+// A full disk of which checkpoints have taken the room is no dead end: a smaller --keep makes some before anything is written.
+func TestSmallerKeepMakesRoomOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	disk := b.smallDisk("walk", 6<<20) // for three checkpoints of 1.6 MB
+	b.outputs = disk
+	b.env = append(b.env, "MTT_OUTPUTS="+disk)
+	args := append([]string{"run", pluginPath("walk"), "--name", "r"}, largeState...)
+	b.expect(2, []string{"no space left on device"}, args...)
+	saved := b.verify("r")
+	b.fill(disk)
+	b.expect(2, []string{"no space left on device"}, "resume", "r")
+	b.fill(disk)
+	b.expect(0, []string{"resumed from"}, "resume", "r", "--keep", "1")
+	if saved < 2 {
+		t.Errorf("there was only %d checkpoint to keep one of", saved)
+	}
+	if got := b.verify("r"); got != 1 {
+		t.Errorf("%d checkpoints were kept", got)
+	}
+}
+
+// smallDisk mounts one with room for a plugin and so many bytes more.
+func (b *bench) smallDisk(plugin string, room int64) string {
+	b.Helper()
+	disk := b.dir("disk")
+	info, err := os.Stat(pluginPath(plugin))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+strconv.FormatInt(info.Size()+room, 10), "tmpfs", disk).CombinedOutput(); err != nil {
+		b.Skipf("SKIPPED, since only root can mount a small disk: %v: %s", err, out)
+	}
+	b.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", disk).CombinedOutput(); err != nil {
+			b.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return disk
+}
+
+// fill writes a file until a disk has no room left.
+func (b *bench) fill(disk string) {
+	b.Helper()
+	file, err := os.OpenFile(filepath.Join(disk, "filling"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		b.Fatal(err)
+	}
 }

@@ -33,6 +33,7 @@ func TestRunsOfFormerHostsGoOn(t *testing.T) {
 				b.expect(65, []string{unrecorded, "CPU features", "variables", "data"}, "resume", run, "--env-var", launched(), "--exact")
 				b.expect(0, []string{"resumed from checkpoint", unrecorded, "exactness is not claimed"}, "resume", run, "--env-var", launched())
 				b.sameEnd(run, alone)
+				b.unrecorded(run)
 				b.claimsNoMore(run)
 			}
 			b.expect(3, []string{"walkers is 0"}, "resume", "failed", "--env-var", launched())
@@ -62,6 +63,7 @@ func TestRunsOfFormerHostsOnModalGoOn(t *testing.T) {
 				m.expect(0, []string{"resumed from checkpoint"}, "resume", run, "--env-var", launched())
 				m.fetch(run)
 				m.sameEnd(run, alone)
+				m.unrecorded(run)
 				m.claimsNoMore(run)
 			}
 		})
@@ -112,6 +114,14 @@ func (b *bench) claimsNoMore(run string) {
 	b.Helper()
 	if info := b.show(run); info.Exact || !strings.Contains(info.ExactReason, unrecorded) {
 		b.Errorf("run %s: exact is %v, because %q", run, info.Exact, info.ExactReason)
+	}
+}
+
+// unrecorded wants a run not to be called exact where the former host did not record what that depends on.
+func (b *bench) unrecorded(run string) {
+	b.Helper()
+	if info := b.show(run); info.Exact || !strings.Contains(info.ExactReason, "unrecorded by an older mtt-host") {
+		b.Errorf("exact of run %s is %v, because %q", run, info.Exact, info.ExactReason)
 	}
 }
 

@@ -20,19 +20,36 @@ type Policy struct {
 // It returns the ids that were removed, also with an error.
 func Prune(ctx context.Context, s Store, p Policy, attempt int, lineage []Entry) (removed []string, err error) {
 	if p.KeepLast < 1 {
-		return nil, fmt.Errorf("a policy that keeps the last %d checkpoints would lose the run: keep at least 1", p.KeepLast)
+		return nil, errKeepNone(p)
 	}
 	own := slices.IndexFunc(lineage, func(e Entry) bool { return e.Manifest != nil && e.Manifest.Attempt == attempt })
-	surplus := p.surplus(lineage)
-	if own < 0 || len(surplus) == 0 {
+	if own < 0 || len(p.surplus(lineage)) == 0 {
 		return nil, nil
 	}
 	newest := lineage[own].ID
 	if _, err := s.Verify(ctx, newest); err != nil {
 		return nil, fmt.Errorf("no checkpoint was removed, because the newest could not be read back: %w", err)
 	}
-	for _, e := range slices.Backward(surplus) {
-		if e.ID == newest {
+	return p.remove(ctx, s, lineage, newest)
+}
+
+// PruneBefore is Prune for an attempt that has no checkpoint yet: good is the one that it resumes from, which was read back.
+// So a policy that keeps fewer than the one before makes room before anything is written.
+func PruneBefore(ctx context.Context, s Store, p Policy, good string, lineage []Entry) (removed []string, err error) {
+	if p.KeepLast < 1 {
+		return nil, errKeepNone(p)
+	}
+	return p.remove(ctx, s, lineage, good)
+}
+
+func errKeepNone(p Policy) error {
+	return fmt.Errorf("a policy that keeps the last %d checkpoints would lose the run: keep at least 1", p.KeepLast)
+}
+
+// remove removes what the policy does not keep, the oldest first, and never good.
+func (p Policy) remove(ctx context.Context, s Store, lineage []Entry, good string) (removed []string, err error) {
+	for _, e := range slices.Backward(p.surplus(lineage)) {
+		if e.ID == good {
 			continue
 		}
 		if err := s.Remove(ctx, e.ID); err != nil {

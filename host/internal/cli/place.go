@@ -92,10 +92,41 @@ func (p place) detach(ctx context.Context, view *view, r *run.Run) error {
 	if err != nil {
 		return err
 	}
+	if elsewhere, ok := on.(*modal.Backend); ok {
+		if err := p.replaceHost(ctx, view, elsewhere, r); err != nil {
+			return err
+		}
+	}
 	if err := p.send(ctx, view, r.Spec); err != nil {
 		return err
 	}
 	return on.Detach(ctx, r)
+}
+
+// replaceHost has a run go on under this mtt-host if the one that began it is not to be had any more.
+func (p place) replaceHost(ctx context.Context, view *view, on *modal.Backend, r *run.Run) error {
+	own := r.Spec.Options.Modal.HostSHA256
+	host, err := p.host()
+	if err != nil || host.SHA256 == own {
+		return err
+	}
+	bin, err := p.bin()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(bin, own)); err == nil {
+		return nil
+	}
+	missing, err := on.Missing(ctx, []modal.Upload{{SHA256: own}})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	spec, options := *r.Spec, *r.Spec.Options.Modal
+	options.HostSHA256 = host.SHA256
+	spec.Options.Modal = &options
+	r.Adopt(&spec)
+	view.say(fmt.Sprintf("run %s goes on under this mtt-host: the one that began it (%.12s) is not on the volume any more", r.ID, own))
+	return nil
 }
 
 // executables are what a run on Modal needs on the volume.
@@ -148,9 +179,6 @@ func (p place) send(ctx context.Context, view *view, spec *run.Spec) error {
 		case err != nil:
 			return err
 		case len(missing) == 0:
-		case upload.SHA256 == spec.Options.Modal.HostSHA256:
-			return exit.Errorf(exit.NotFound, "the mtt-host that began run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
-				Hint("Use the mtt-host that began it, or start another run: mtt-host run PLUGIN --new")
 		default:
 			return exit.Errorf(exit.NotFound, "the plugin of run %s is neither on the volume nor here (%s)", spec.RunID, upload.SHA256).
 				Hint("Go on with code that is here: mtt-host resume %s --plugin PLUGIN", spec.RunID)

@@ -114,8 +114,8 @@ func missingSteps(entries []entry) map[*entry]uint64 {
 	return missing
 }
 
-// thinOut keeps the newest entry, and before it at most one in so many that all fit the budget. Those that were thinned out before stay
-// as far as they fit: between them are missing ones, which count.
+// thinOut keeps the newest entry, and before it at most one in so many that all fit the budget. Of those that were thinned
+// out before, none goes that need not: what is missing between them counts.
 func thinOut(entries []*entry, missing map[*entry]uint64, budget int) {
 	for stride := uint64(1); stride < math.MaxUint32; stride *= 2 {
 		size, apart := 0, stride // of the entry from the one that was kept last

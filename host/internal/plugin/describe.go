@@ -88,7 +88,7 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 
 func fromProto(answer *experimentv1.DescribeResponse, executable Executable) (*Description, error) {
 	broken := func(what, value string) error {
-		return exit.Errorf(exit.Plugin, "%s broke the protocol: its %s is %q, and must be a lower-case name such as \"digits\"", executable.Name, what, value)
+		return exit.Errorf(exit.Plugin, "%s broke the protocol: its %s is %.100q, and must be a lower-case name such as \"digits\"", executable.Name, what, value)
 	}
 	if err := wire.CheckDescribed(answer); err != nil {
 		return nil, exit.Errorf(exit.Plugin, "%s broke the protocol: %w", executable.Name, err)

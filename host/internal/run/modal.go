@@ -18,7 +18,7 @@ type Modal struct {
 	// MaxCost, in US dollars, is what the run may cost, all in all; 0: any. It is held by Rate.
 	MaxCost float64 `json:"max_cost_usd,omitempty"`
 	Rate    Rate    `json:"rate,omitzero"`
-	// HostSHA256 is the mtt-host, for linux/amd64, that lives the run: one of another version never takes it over.
+	// HostSHA256 is the mtt-host, for linux/amd64, that executes the run: the one that began it, as long as that can be had.
 	HostSHA256 string `json:"host_sha256"`
 	// AttemptLimit is after how long an attempt saves and makes room for the next one, and SupervisorLimit after how
 	// long a supervisor hands over: less than Modal's own limit for a Sandbox.

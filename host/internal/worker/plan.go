@@ -81,17 +81,24 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 		return nil, outputs(err)
 	}
 	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts, whole)
-	if endErr := w.endFormer(plan); endErr != nil {
-		return nil, outputs(endErr)
+	former := w.endOfFormer(plan)
+	if err == nil && !plan.finished() { // else no plugin is needed
+		err = w.ready(ctx, plan)
 	}
-	if err != nil || plan.finished() { // which needs no plugin
-		return plan, err
+	if err == nil {
+		w.makeRoom(ctx, plan) // before anything is written
 	}
-	return plan, w.ready(ctx, plan)
+	if former != nil {
+		if endErr := w.Run.WriteEnd(attempts[len(attempts)-1].Number, *former); endErr != nil {
+			return nil, outputs(endErr)
+		}
+	}
+	return plan, err
 }
 
-// endFormer ends the last attempt if it could not do so itself: we hold the lock, so its worker and its plugin are dead.
-func (w *Worker) endFormer(plan *plan) error {
+// endOfFormer is the end of the last attempt, which could not record it itself: this process holds the lock, so its worker
+// and its plugin are dead. nil: it has one.
+func (w *Worker) endOfFormer(plan *plan) *run.End {
 	if len(plan.attempts) == 0 || plan.attempts[len(plan.attempts)-1].End != nil {
 		return nil
 	}
@@ -104,7 +111,23 @@ func (w *Worker) endFormer(plan *plan) error {
 	if from := plan.resume; from != nil && from.Attempt == last.Number {
 		last.End.Lived = max(last.End.Lived, run.Duration(run.Seconds(from.ElapsedSeconds)))
 	}
-	return w.Run.WriteEnd(last.Number, *last.End)
+	return last.End
+}
+
+// makeRoom removes the checkpoints that the run no longer keeps, now that the one that it resumes from was read back: on a
+// full disk, a resume with a smaller --keep has no other way to begin. That it fails loses nothing, and is said.
+func (w *Worker) makeRoom(ctx context.Context, plan *plan) {
+	if plan.resume == nil {
+		return
+	}
+	entries, err := plan.store.List(ctx)
+	if err == nil {
+		policy := checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep}
+		_, err = checkpoint.PruneBefore(ctx, plan.store, policy, plan.resume.ID, checkpoint.Lineage(run.Claims(plan.attempts), entries))
+	}
+	if err != nil && ctx.Err() == nil {
+		plan.warnings = append(plan.warnings, fmt.Sprintf("old checkpoints were not removed: %v", err))
+	}
 }
 
 // claimed is the plan of attempt n, whose checkpoint was chosen by whoever has claimed it.

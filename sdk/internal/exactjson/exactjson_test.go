@@ -215,3 +215,32 @@ func TestSameValueGivesTheSameText(t *testing.T) {
 		same(t, &value, &value)
 	}
 }
+
+// TestTextNeverChanges holds the text that checkpoints have.
+func TestTextNeverChanges(t *testing.T) {
+	value := struct {
+		Best   float64 `json:"best"`
+		Bad    []int64
+		Random *rand.PCG
+		When   map[int]float32
+	}{math.Inf(1), []int64{-1, 1 << 60}, rand.NewPCG(1, 2), map[int]float32{3: 0.1}}
+	text, err := Marshal(&value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{
+  "Bad": [
+    -1,
+    1152921504606846976
+  ],
+  "Random": "cGNnOgAAAAAAAAABAAAAAAAAAAI=",
+  "When": {
+    "3": 0.1
+  },
+  "best": "Infinity"
+}
+`
+	if string(text) != want {
+		t.Errorf("got  %q\nwant %q", text, want)
+	}
+}
