@@ -63,4 +63,8 @@ if (cd plugins && go list -f '{{.ImportPath}}: {{join .Imports " "}}' ./... | gr
 	echo "edges: an experiment speaks to the SDK alone" >&2
 	failed=1
 fi
+if (cd host && go list -deps ./internal/follow | grep -q '/internal/backend'); then
+	echo "edges: what follows a run knows no backend" >&2
+	failed=1
+fi
 exit $failed
