@@ -111,6 +111,7 @@ type bench struct {
 	outputs string
 	tmp     string
 	env     []string // besides what every process needs
+	user    uint32   // that starts commands; 0 for the one that runs the tests
 }
 
 func newBench(t *testing.T) *bench {
@@ -201,6 +202,9 @@ func (b *bench) startCommand(cmd *exec.Cmd) *process {
 		cmd.Stderr = &p.stderr
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if b.user != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: b.user, Gid: b.user}
+	}
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)

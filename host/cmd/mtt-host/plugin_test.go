@@ -160,7 +160,7 @@ func TestFileThatIsNoPluginIsRefused(t *testing.T) {
 		says []string
 	}{
 		"text":            {func(b *bench) string { return write(b, 0o644, "some text\n") }, []string{"is no plugin", "not an executable file"}},
-		"executable text": {func(b *bench) string { return write(b, 0o755, "some text\n") }, []string{"is no plugin", "cannot be started"}},
+		"executable text": {func(b *bench) string { return write(b, 0o755, "some text\n") }, []string{"is no plugin", "neither an executable nor a script"}},
 		"script":          {func(b *bench) string { return write(b, 0o755, "#!/bin/sh\necho hello\n") }, []string{`printed "hello" to stdout`}},
 		"silent program":  {func(b *bench) string { return found(b, "true") }, []string{"is no plugin", "exited with code 0"}},
 		"other program":   {func(*bench) string { return hostPath }, []string{"to stdout where the handshake belongs"}},

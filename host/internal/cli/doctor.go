@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +11,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/doctor"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 func newDoctor() *cobra.Command {
@@ -82,11 +81,11 @@ func examine(ctx context.Context, command *cobra.Command, common common, try boo
 		}
 		return doctor.Examine(ctx, registry.Root(), version), nil
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := scratch.Cache("")
 	if err != nil {
-		return nil, exit.Errorf(exit.Usage, "there is no cache directory: %w", err).Hint("Name one in XDG_CACHE_HOME.")
+		return nil, err
 	}
-	checks := doctor.ExamineForElsewhere(ctx, filepath.Join(cache, "mtt"), version)
+	checks := doctor.ExamineForElsewhere(ctx, cache, version)
 	checks = append(checks, modal.Examine(ctx, modal.Examination{
 		Environment: common.modalEnv, Volume: common.volume, Host: hostForModal, Try: try,
 		Say: func(text string) { fmt.Fprintln(command.ErrOrStderr(), text) },

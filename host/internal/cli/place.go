@@ -14,6 +14,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/digest"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
 // place is where a run is to be lived.
@@ -202,14 +203,7 @@ func (p place) upload(ctx context.Context, view *view, on *modal.Backend, upload
 }
 
 // stage makes the directory in which executables are before they go to a volume.
-func stage() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", exit.Errorf(exit.Usage, "there is no cache directory: %w", err)
-	}
-	dir := filepath.Join(cache, "mtt", "bin")
-	return dir, os.MkdirAll(dir, 0o700)
-}
+func stage() (string, error) { return scratch.Cache("bin") }
 
 // forModal is the name of the mtt-host for Modal's machines, beside this one where that is for others.
 const forModal = "mtt-host-linux-amd64"

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/scratch"
 )
@@ -48,6 +49,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	if errors.Is(err, syscall.EPIPE) { // head, or less, has seen enough
 		return brokenPipe
+	}
+	if limited := limit.Explain(err); limited != nil && exit.Of(err) == exit.Internal {
+		err = limited
 	}
 	printError(stderr, err, command.Flags())
 	return int(exit.Of(err))
@@ -93,6 +97,9 @@ func newRoot() *cobra.Command {
 		Args:          noSuchCommand,
 		RunE:          func(command *cobra.Command, _ []string) error { return command.Help() },
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
+			if err := limit.Check(); err != nil {
+				return err
+			}
 			if err := fromEnvironment(command); err != nil {
 				return err
 			}

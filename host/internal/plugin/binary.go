@@ -16,31 +16,44 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
+// modalPlatform is what Modal's machines are.
+const modalPlatform = "linux/amd64"
+
 // Inspect looks at what an executable needs, without running it. exit.Usage: it is none for Linux on amd64.
 func Inspect(path string) (needs run.Needs, err error) {
-	file, err := elf.Open(path)
+	file, err := os.Open(path)
 	if err != nil {
-		return needs, notForLinux(path, err)
+		return needs, exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
 	}
 	defer file.Close()
-	if file.Machine != elf.EM_X86_64 || file.Class != elf.ELFCLASS64 || file.OSABI != elf.ELFOSABI_NONE && file.OSABI != elf.ELFOSABI_LINUX {
-		return needs, exit.Errorf(exit.Usage, "%s is for %s, and Modal's machines are linux/amd64", path, strings.TrimPrefix(file.Machine.String(), "EM_")).Hint(waysOut)
+	head := headOf(file)
+	if bytes.HasPrefix(head, scriptMagic) {
+		return needs, exit.Errorf(exit.Usage, "%s is a script, and a plugin for Modal has to be an executable for %s", path, modalPlatform).Hint(waysOut)
 	}
-	if file.Type != elf.ET_EXEC && file.Type != elf.ET_DYN {
-		return needs, exit.Errorf(exit.Usage, "%s is no executable", path).Hint(waysOut)
+	platform, err := platformOf(file, head)
+	if err == nil && platform != modalPlatform {
+		return needs, exit.Errorf(exit.Usage, "%s is an executable for %s, and Modal's machines are %s", path, platform, modalPlatform).Hint(waysOut)
 	}
-	for _, segment := range file.Progs {
-		if segment.Type == elf.PT_INTERP {
-			raw := make([]byte, min(segment.Filesz, 4096))
-			if _, err := segment.ReadAt(raw, 0); err != nil {
-				return needs, notForLinux(path, err)
-			}
-			needs.Interpreter = string(bytes.TrimRight(raw, "\x00"))
-		}
+	if err == nil {
+		needs, err = needsOf(file)
 	}
-	libraries, err := file.DynamicVersionNeeds()
+	if err != nil {
+		return needs, exit.Errorf(exit.Usage, "%s is no executable for %s: %w", path, modalPlatform, err).Hint(waysOut)
+	}
+	return needs, nil
+}
+
+func needsOf(file *os.File) (needs run.Needs, err error) {
+	if needs.Interpreter, err = loaderOf(file); err != nil {
+		return needs, err
+	}
+	executable, err := elf.NewFile(file)
+	if err != nil {
+		return needs, err
+	}
+	libraries, err := executable.DynamicVersionNeeds()
 	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
-		return needs, notForLinux(path, err)
+		return needs, err
 	}
 	for _, library := range libraries {
 		for _, need := range library.Needs {
@@ -53,23 +66,6 @@ func Inspect(path string) (needs run.Needs, err error) {
 }
 
 const waysOut = "Give one that was built for it with --binary FILE; or have it built on Modal, from source, with --build."
-
-// notForLinux says what a file is that is no ELF file.
-func notForLinux(path string, err error) error {
-	raw := make([]byte, 4)
-	if file, openErr := os.Open(path); openErr == nil {
-		_, _ = file.Read(raw)
-		file.Close()
-	}
-	switch {
-	case bytes.HasPrefix(raw, []byte("#!")):
-		return exit.Errorf(exit.Usage, "%s is a script, and a plugin for Modal has to be an executable for linux/amd64", path).Hint(waysOut)
-	case bytes.Equal(raw, []byte{0xcf, 0xfa, 0xed, 0xfe}), bytes.Equal(raw, []byte{0xca, 0xfe, 0xba, 0xbe}):
-		return exit.Errorf(exit.Usage, "%s is an executable for macOS, and Modal's machines are linux/amd64", path).Hint(waysOut)
-	default:
-		return exit.Errorf(exit.Usage, "%s is no executable for linux/amd64: %w", path, err).Hint(waysOut)
-	}
-}
 
 // RunsIn refuses an executable that cannot start in an image, as far as is known of the image. exit.Usage. unsure says
 // what is not known, and so was not looked at; "" for nothing.

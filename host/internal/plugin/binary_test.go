@@ -78,9 +78,9 @@ func TestInspectRefusesWhatModalCannotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{
-		buildFor(t, "arm", pure, "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"): "AARCH64",
-		buildFor(t, "mac", pure, "GOOS=darwin", "GOARCH=arm64"):                 "macOS",
-		buildFor(t, "bsd", pure, "GOOS=freebsd", "GOARCH=amd64"):                "linux/amd64",
+		buildFor(t, "arm", pure, "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"): "linux/arm64",
+		buildFor(t, "mac", pure, "GOOS=darwin", "GOARCH=arm64"):                 "darwin/arm64",
+		buildFor(t, "bsd", pure, "GOOS=freebsd", "GOARCH=amd64"):                "freebsd/amd64",
 		script: "script",
 	} {
 		if _, err := Inspect(path); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), word) {
@@ -106,7 +106,7 @@ func TestCrossBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(executable.Path); err == nil || !strings.Contains(err.Error(), "AARCH64") {
+	if _, err := Inspect(executable.Path); err == nil || !strings.Contains(err.Error(), "linux/arm64") {
 		t.Errorf("a build for arm64: %v", err)
 	}
 }

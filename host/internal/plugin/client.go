@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
@@ -85,6 +87,9 @@ func Start(ctx context.Context, options Options) (*Plugin, error) {
 	if err := plugin.dispense(); err != nil {
 		err = plugin.Explain(err)
 		plugin.Kill()
+		if exit.Of(err) == exit.Usage {
+			return nil, err
+		}
 		return nil, exit.Errorf(endCode(err), "%s shook hands and does not speak %s: %w", plugin.path, wire.PluginName, err)
 	}
 	return plugin, nil
@@ -183,7 +188,7 @@ func (e *ExitError) Error() string {
 
 // Panicked says that the Go runtime ended the process: a panic in a goroutine that nobody can recover.
 func (e *ExitError) Panicked() bool {
-	return e.Code == runtimeExitCode && len(e.Tail) > 0 && beginsCrash(e.Tail[0])
+	return e.Code == runtimeExitCode && slices.ContainsFunc(e.Tail, beginsCrash)
 }
 
 // runtimeExitCode is that of a Go program that its runtime ends.
@@ -193,12 +198,19 @@ const runtimeExitCode = 2
 // its last words have been read.
 const settle = time.Second
 
-// Explain returns why a call to the plugin failed: the end of its process if that is why, and err otherwise.
+// Explain returns why a call to the plugin failed: the end of its process if that is why, or the limit of the system that
+// has ended it, with exit.Usage; and err otherwise.
 func (p *Plugin) Explain(err error) error {
 	if !p.process.exited(settle) {
 		return err
 	}
-	return p.exitError()
+	failure := p.exitError()
+	if failure.Panicked() {
+		if limited := limit.ExplainOutput(failure.Tail, failure); limited != nil {
+			return limited
+		}
+	}
+	return failure
 }
 
 // Refusal is what a call was refused with, by the plugin, or by gRPC, whose one reason is the size of a message.
@@ -238,14 +250,16 @@ const askByHand = "A plugin is a program that calls sdk.Serve. Ask it what it is
 // startError says why there was no handshake. Kill was called before, so the process has ended: what it printed and
 // when it ended tell more than go-plugin's own error, which is the last resort.
 func (p *Plugin) startError(err error, timeout time.Duration) error {
-	if p.process.pid() == 0 && errors.Is(err, fs.ErrPermission) {
-		return exit.Errorf(exit.Usage, "%s cannot be started: %w", p.path, err).
-			Hint("Programs may be forbidden where it lies (a file system mounted noexec): set TMPDIR, or --outputs, to another directory.")
-	}
 	if p.process.pid() == 0 {
-		return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(askByHand)
+		return p.notStarted(err)
 	}
 	failure := p.exitError()
+	if err := limit.ExplainOutput(p.output.ends(), failure); err != nil {
+		return err
+	}
+	if err := unfit(p.path, p.process.cmd.Path); err != nil && p.process.printed.firstLine() == "" {
+		return err
+	}
 	first := p.process.printed.firstLine()
 	fields := strings.Split(first, "|")
 	switch {
@@ -266,6 +280,25 @@ func (p *Plugin) startError(err error, timeout time.Duration) error {
 	default:
 		return exit.Errorf(endCode(failure), "%s is no plugin, or failed before its handshake: %w", p.path, failure).Hint(askByHand)
 	}
+}
+
+// notStarted says why there is no process.
+func (p *Plugin) notStarted(err error) error {
+	if limited := limit.Explain(err); limited != nil {
+		return limited
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return exit.Errorf(exit.Usage, "%s cannot be started: %w", p.path, err).
+			Hint("Programs may be forbidden where it lies (a file system mounted noexec): set TMPDIR, or --outputs, to another directory.")
+	case errors.Is(err, syscall.ETXTBSY):
+		return exit.Errorf(exit.Usage, "%s cannot be started: another process is writing it: %w", p.path, err).
+			Hint("Repeat the command once it is written.")
+	}
+	if unfit := unfit(p.path, p.process.cmd.Path); unfit != nil {
+		return unfit
+	}
+	return exit.Errorf(exit.Plugin, "%s is no plugin: it cannot be started: %w", p.path, err).Hint(askByHand)
 }
 
 func quoted(lines []string) string {

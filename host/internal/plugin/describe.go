@@ -52,9 +52,13 @@ func Describe(ctx context.Context, executable Executable, env map[string]string,
 		return nil, err
 	}
 	defer dir.Close()
+	sockets, err := dir.Sockets()
+	if err != nil {
+		return nil, err
+	}
 	plugin, err := Start(ctx, Options{
 		Executable: executable,
-		Sockets:    dir.Path,
+		Sockets:    sockets,
 		Temporary:  dir.Path,
 		Directory:  dir.Path,
 		Env:        Environment(os.Environ(), env),
@@ -78,7 +82,11 @@ func (p *Plugin) describe(ctx context.Context, executable Executable, timeout ti
 			Hint("Describe comes before anything is loaded or trained. If it needs longer: --start-timeout 2m.")
 	}
 	if err != nil {
-		if explained := p.Explain(err); explained != err {
+		explained := p.Explain(err)
+		if exit.Of(explained) == exit.Usage {
+			return nil, explained
+		}
+		if explained != err {
 			return nil, exit.Errorf(endCode(explained), "%s ended in Describe: %w", p.path, explained).Hint(askByHand)
 		}
 		return nil, exit.Errorf(exit.Plugin, "%s answered Describe with an error: %s", p.path, Refusal(err)).Hint(askByHand)

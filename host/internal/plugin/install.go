@@ -1,21 +1,18 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"debug/buildinfo"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
-	"syscall"
 
 	"github.com/mtt-project/mtt/host/internal/digest"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 	"github.com/mtt-project/mtt/host/internal/scratch"
 )
 
@@ -168,69 +165,19 @@ func (e Executable) Verify() error {
 	return nil
 }
 
-// build compiles a main package. The digest of the result must not change with a commit or with the directory's name,
-// so neither is stamped into it.
-func build(ctx context.Context, dir, output string, env []string) error {
-	compiler, err := exec.LookPath("go")
-	if err != nil {
-		return exit.Errorf(exit.Usage, "cannot build %s: there is no go command on PATH", dir).
-			Hint("Install Go, or name an executable that was built elsewhere.")
-	}
-	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-o", output, ".")
-	command.Dir = dir
-	command.Env = append(append(os.Environ(), env...), "GOTMPDIR="+filepath.Dir(output)) // where a kill leaves nothing that is not swept
-	// The compiler's own processes go with it; and with us, for which the thread that starts it has to stay.
-	command.SysProcAttr = attributes()
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
-	if err := command.Start(); err != nil {
-		return exit.Errorf(exit.Usage, "cannot build %s: %w", dir, err)
-	}
-	reaper, _ := watch(command.Process.Pid)
-	defer reaper.release()
-	err = command.Wait()
-	if signal := killedBy(err); signal != 0 && ctx.Err() == nil {
-		return exit.Errorf(exit.Usage, "%s was not built: the go command was killed by signal %d (%s)\n%s", dir, int(signal), signal, strings.TrimRight(said.String(), "\n")).
-			Hint("If nobody has killed it, the machine may be short of memory. Make room, and repeat the command.")
-	}
-	if err != nil {
-		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, strings.TrimRight(said.String(), "\n")).
-			Hint("A plugin is a directory with a Go main package, for which `go build` succeeds, or an executable made from one.")
-	}
-	info, err := os.Stat(output)
-	if err != nil {
-		return err
-	}
-	if info.Mode()&0o100 == 0 {
-		return exit.Errorf(exit.Usage, "%s is not a main package, so it is no plugin", dir).
-			Hint("Name the directory with the func main that calls sdk.Serve.")
-	}
-	return nil
-}
-
-// killedBy is the signal that has ended a process, by the error of waiting for it; 0 for none.
-func killedBy(err error) syscall.Signal {
-	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
-		if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return status.Signal()
-		}
-	}
-	return 0
-}
-
 func checkExecutable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return exit.Errorf(exit.NotFound, "cannot read the plugin: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path).
-			Hint("Name a directory with a Go main package, or an executable that was built from one.")
+	if info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		return nil
 	}
-	return nil
+	refused := exit.Errorf(exit.Plugin, "%s is no plugin: it is not an executable file", path)
+	if info.Mode().IsRegular() && isProgram(path) {
+		return refused.Hint("Permit its execution, and repeat the command: chmod +x %s", exit.ShellText(path))
+	}
+	return refused.Hint("Name a directory with a Go main package, or an executable that was built from one.")
 }
 
 func copyFile(path, copied string) error {
@@ -276,6 +223,9 @@ func publish(temporary, path string) error {
 }
 
 func unwritable(err error) error {
+	if limited := limit.Explain(err); limited != nil {
+		return limited
+	}
 	return exit.Errorf(exit.Usage, "outputs cannot be written: cannot keep the plugin: %w", err).
 		Hint("Make room, or name another directory with --outputs DIR or MTT_OUTPUTS.")
 }

@@ -9,29 +9,37 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 )
 
-// maxBase is the longest directory under which a socket's path still fits into sockaddr_un, which holds 108 bytes on
+// maxTemporary is the longest TMPDIR under which a socket's path still fits into sockaddr_un, which holds 108 bytes on
 // Linux and 104 elsewhere: go-plugin appends about 40 of its own, and we about 15.
-const maxBase = 45
+const maxTemporary = 45
 
 // Dir is a private directory, mode 0700, that goes with its owner.
 type Dir struct {
-	Path string
-	lock *os.File
+	Path  string
+	lock  *os.File
+	short *Dir // below /tmp, for sockets, if Path is too long for them; nil before there are any
 }
 
-// New makes a directory for the calling process.
+// New makes a directory for the calling process, below TMPDIR.
 func New() (*Dir, error) {
-	path, err := base()
+	tmp, err := filepath.Abs(os.TempDir())
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
+	return private(base(tmp))
+}
+
+// private makes a directory below one of this user alone, which it makes where that is missing.
+func private(path string) (*Dir, error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, unusable(err)
 	}
@@ -45,7 +53,25 @@ func New() (*Dir, error) {
 	return dir, nil
 }
 
+// Sockets makes a directory for sockets, once. It is inside, unless TMPDIR is too long for the path of a socket.
+func (d *Dir) Sockets() (path string, err error) {
+	if len(filepath.Dir(filepath.Dir(d.Path))) <= maxTemporary {
+		return d.Sub("s")
+	}
+	if d.short, err = private(base(shortBase)); err != nil {
+		return "", exit.Errorf(exit.Usage, "TMPDIR is too long for the path of a socket, and so is not used for sockets: %w", err).
+			Hint("Set TMPDIR to a directory whose path has at most %d bytes.", maxTemporary)
+	}
+	return d.short.Path, nil
+}
+
+// shortBase is where sockets are if TMPDIR is too long.
+const shortBase = "/tmp"
+
 func unusable(err error) error {
+	if limited := limit.Explain(err); limited != nil {
+		return limited
+	}
 	return exit.Errorf(exit.Usage, "cannot make a temporary directory: %w", err).
 		Hint("Make room in it, or set TMPDIR to another directory that can be written.")
 }
@@ -89,6 +115,9 @@ func (d *Dir) Sub(name string) (string, error) {
 // Close removes the directory and all that is in it.
 func (d *Dir) Close() error {
 	err := removeAll(d.Path)
+	if d.short != nil {
+		err = errors.Join(err, d.short.Close())
+	}
 	return errors.Join(err, d.lock.Close())
 }
 
@@ -100,10 +129,12 @@ func (d *Dir) HandDown() error {
 
 // Sweep removes what killed processes of this user left behind, there and in the directories that Below was given. What
 // cannot be removed stays, without keeping the rest.
-func Sweep(below ...string) error {
-	path, err := base()
-	if err == nil && checkPrivate(path) == nil {
-		below = append(below, path)
+func Sweep(below ...string) (err error) {
+	for _, tmp := range []string{os.TempDir(), shortBase} {
+		path, absErr := filepath.Abs(base(tmp))
+		if absErr == nil && !slices.Contains(below, path) && checkPrivate(path) == nil {
+			below = append(below, path)
+		}
 	}
 	for _, base := range below {
 		err = errors.Join(err, sweep(base))
@@ -163,17 +194,8 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// base is the directory that holds this user's scratch directories.
-func base() (string, error) {
-	tmp, err := filepath.Abs(os.TempDir())
-	if err != nil {
-		return "", err
-	}
-	if len(tmp) > maxBase {
-		tmp = "/tmp"
-	}
-	return filepath.Join(tmp, "mtt-"+strconv.Itoa(os.Getuid())), nil
-}
+// base is the directory below tmp that holds this user's scratch directories.
+func base(tmp string) string { return filepath.Join(tmp, "mtt-"+strconv.Itoa(os.Getuid())) }
 
 // checkPrivate refuses a directory that is not this user's alone: its name can be guessed, so another user could have
 // made it first, to read sockets or to plant links.

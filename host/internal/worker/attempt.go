@@ -49,10 +49,13 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 			a.scratch.Close()
 		}
 	}()
-	for name, path := range map[string]*string{"o": &a.output, "s": &a.sockets, "t": &a.temporary, "l": &a.links} {
+	for name, path := range map[string]*string{"o": &a.output, "t": &a.temporary, "l": &a.links} {
 		if *path, err = a.scratch.Sub(name); err != nil {
 			return nil, err
 		}
+	}
+	if a.sockets, err = a.scratch.Sockets(); err != nil {
+		return nil, err
 	}
 	if err := a.fillOutput(ctx); err != nil {
 		return nil, err

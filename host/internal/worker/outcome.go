@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
 	"github.com/mtt-project/mtt/host/internal/run"
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
@@ -45,8 +46,7 @@ func (e ending) outcome() Outcome {
 	case exit.Of(e.volume) == exit.Interrupted: // it may go on elsewhere
 		return Outcome{State: run.Interrupted, Err: e.volume}
 	case e.volume != nil:
-		return Outcome{State: run.Interrupted, Err: exit.Errorf(exit.Usage, "the outputs could not be written: %w", full(e.volume)).
-			Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")}
+		return Outcome{State: run.Interrupted, Err: unwritten(full(e.volume))}
 	case e.cut:
 		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").
 			Hint("%s", exit.NextOf(e.asked))}
@@ -70,6 +70,16 @@ func (e ending) outcome() Outcome {
 	default:
 		return protocolBroken("its answer to Train has no outcome")
 	}
+}
+
+// unwritten says that an attempt has ended since the outputs could not be written.
+func unwritten(err error) error {
+	if limited := limit.Explain(err); limited != nil {
+		return exit.Errorf(exit.Usage, "the outputs could not be written: %w", limited).
+			Hint("What was saved before is whole.\n%s\nThen go on with: mtt-host resume RUN", exit.NextOf(limited))
+	}
+	return exit.Errorf(exit.Usage, "the outputs could not be written: %w", err).
+		Hint("What was saved before is whole. Make room, or mend the file system, and go on with: mtt-host resume RUN")
 }
 
 // endOf is how an attempt ends that was asked to: it is interrupted where nobody wanted the run to end.

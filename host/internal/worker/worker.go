@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/limit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -185,12 +186,19 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 
 // outputs says that the outputs could not be written.
 func outputs(err error) error {
-	return exit.Errorf(exit.Usage, "the outputs cannot be written: %w", full(err)).
+	err = full(err)
+	if limited := limit.Explain(err); limited != nil {
+		return limited
+	}
+	return exit.Errorf(exit.Usage, "the outputs cannot be written: %w", err).
 		Hint("Make room, or name another directory with --outputs DIR.")
 }
 
 // temporary says that what an attempt needs besides could not be written.
 func temporary(err error) error {
+	if limited := limit.Explain(err); limited != nil {
+		return limited
+	}
 	return exit.Errorf(exit.Usage, "the temporary directory cannot be written: %w", err).
 		Hint("Make room there, or name another one with TMPDIR.")
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
+	"github.com/mtt-project/mtt/host/internal/scratch"
 	"github.com/mtt-project/mtt/host/internal/transfer"
 )
 
@@ -41,11 +42,10 @@ const unusedFor = 30 * 24 * time.Hour
 
 // openMirror returns the mirror of a volume, and removes those that are not used any more.
 func openMirror(volume *Volume) (*mirror, error) {
-	cache, err := os.UserCacheDir()
+	all, err := scratch.Cache("mirrors")
 	if err != nil {
 		return nil, err
 	}
-	all := filepath.Join(cache, "mtt", "mirrors")
 	m := &mirror{volume, filepath.Join(all, volume.remote.ID)}
 	for _, dir := range []string{"runs", recordLocks, eventLocks} {
 		if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o700); err != nil {
