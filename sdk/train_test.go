@@ -241,3 +241,21 @@ func TestDescribeIsTheSameBeforeAndAfterTrain(t *testing.T) {
 		t.Errorf("before %v, after %v, %v", before, after, err)
 	}
 }
+
+func TestDescriptionBeyondALimitIsRefusedBeforeItIsServed(t *testing.T) {
+	experiment := Experiment[counterConfig]{Name: "counter", Train: trainCounter, Metrics: map[string]Direction{}}
+	for i := range wire.MaxResults + 1 {
+		experiment.Metrics[strings.Repeat("x", i+1)] = Max
+	}
+	if _, err := newServer(experiment); err == nil || !strings.Contains(err.Error(), "1001 metrics: at most 1000") {
+		t.Errorf("too many metrics: %v", err)
+	}
+	experiment.Metrics, experiment.Summary = nil, strings.Repeat("x", 2000)
+	if _, err := newServer(experiment); err == nil || !strings.Contains(err.Error(), "2000 bytes: at most 1024") {
+		t.Errorf("a long summary: %v", err)
+	}
+	experiment.Summary, experiment.Defaults.Fault = "", strings.Repeat("x", 2<<20)
+	if _, err := newServer(experiment); err == nil || !strings.Contains(err.Error(), "at most 1048576") {
+		t.Errorf("large defaults: %v", err)
+	}
+}
