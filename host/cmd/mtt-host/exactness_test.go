@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -108,10 +109,10 @@ func refusesEachChange(b *bench) {
 		b.Errorf("refusals made attempts: there are %d", n)
 	}
 	b.expect(0, nil, resume("r", "--exact")...)
-	if info := b.show("r"); !info.Exact || info.ExactVerified || info.ExactReason != "" {
-		b.Errorf("unchanged, exact is %v, verified %v, because %q", info.Exact, info.ExactVerified, info.ExactReason)
+	if info := b.show("r"); !info.Exact || info.ExactVerified || info.ExactReason != "" || !reflect.DeepEqual(info.Exactness, b.recorded("r", "2")) {
+		b.Errorf("unchanged, exact is %v, verified %v, because %q, under %v", info.Exact, info.ExactVerified, info.ExactReason, info.Exactness)
 	}
-	if said := b.expect(0, nil, "show", "r").stdout; !strings.Contains(said, "claimed by the author") || !strings.Contains(said, "exactness key of attempt 2") {
+	if said := b.expect(0, nil, "show", "r").stdout; !strings.Contains(said, "claimed by the author") || !strings.Contains(said, "exactness key\n  plugin  ") {
 		b.Errorf("show does not say who vouches, and for what:\n%s", said)
 	}
 }
@@ -343,5 +344,58 @@ func TestSecretsAndDataOnModalAreInTheKey(t *testing.T) {
 		if record := m.read("runs", "r", "attempts", attempt, "start.json"); strings.Contains(record, "xla_a") || strings.Contains(record, "SERVICE_KEY") {
 			t.Errorf("start.json has what is in the secret:\n%s", record)
 		}
+	}
+}
+
+// TestExactRunOnModalWaitsForAMachineOfItsKind has the records of its first attempt be those of another processor, so that
+// every machine is another one, until they are as they were.
+func TestExactRunOnModalWaitsForAMachineOfItsKind(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	alone := m.aloneHere(strolls()...)
+	m.expect(0, nil, strolls("--name", "r", "-d", "--exact")...)
+	m.saved("r", 150)
+	m.expect(0, nil, "stop", "r")
+	m.expect(6, nil, "wait", "r")
+	m.fetch("r")
+	path := "runs/r/attempts/1/start.json"
+	recorded := m.read(path)
+	m.writeAs(m.path(path), strings.Replace(recorded, `"stepping": "`, `"stepping": "99`, 1), 0o644)
+	m.expect(0, nil, "volume", "put", "--force", "outputs", m.path(path), "/"+path)
+
+	m.expect(0, nil, "resume", "r", "-d")
+	m.until("it is QUEUED for that reason", func() bool {
+		info := m.modalInfo("r")
+		return info.State == "QUEUED" && strings.Contains(info.Waiting, "attempt 2: CPU: was ")
+	})
+	m.until("three machines were refused", func() bool {
+		workers, _ := m.sandboxes("r")
+		return len(workers) > 4
+	})
+	m.writeAs(m.path(path), recorded, 0o644)
+	m.expect(0, nil, "volume", "put", "--force", "outputs", m.path(path), "/"+path)
+	m.expect(0, nil, "wait", "r")
+	if info := m.modalInfo("r"); len(info.Attempts) != 2 || !info.Exact {
+		t.Errorf("there were %d attempts, and exact is %v, because %q", len(info.Attempts), info.Exact, info.ExactReason)
+	}
+	m.equal(m.end("r"), alone)
+}
+
+func TestExactRunOnModalGivesUpAfterTenMachines(t *testing.T) {
+	t.Parallel()
+	m := newModalBench(t)
+	m.expect(0, nil, endless("--name", "r", "-d", "--exact")...)
+	m.saved("r", 100)
+	m.stopNow("r")
+	m.fetch("r")
+	path := "runs/r/attempts/1/start.json"
+	m.writeAs(m.path(path), strings.Replace(m.read(path), `"device_model": "`, `"device_model": "other `, 1), 0o644)
+	m.expect(0, nil, "volume", "put", "--force", "outputs", m.path(path), "/"+path)
+	m.expect(65, []string{"cannot be on any of 10 machines: attempt 2: device model: was other ", "mtt-host resume r --exact=false"}, "resume", "r")
+	if info := m.modalInfo("r"); info.State != "INTERRUPTED" || len(info.Attempts) != 2 {
+		t.Errorf("it is %s after %d attempts", info.State, len(info.Attempts))
+	}
+	if workers, _ := m.sandboxes("r"); len(workers) != 11 {
+		t.Errorf("there were %d workers, and one trained", len(workers))
 	}
 }

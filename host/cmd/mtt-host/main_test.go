@@ -309,6 +309,7 @@ type (
 		Exact         bool               `json:"exact"`
 		ExactVerified bool               `json:"exact_verified"`
 		ExactReason   string             `json:"exact_reason"`
+		Exactness     map[string]any     `json:"exactness"`
 		Device        string             `json:"device"`
 		Result        map[string]float64 `json:"result"`
 		ExitCode      *int               `json:"exit_code"`

@@ -89,6 +89,9 @@ func newWork() *cobra.Command {
 
 // inSandbox gives an error the exit code with which the program in a Sandbox says it.
 func inSandbox(err error) error {
+	if _, other := errors.AsType[*worker.OtherMachineError](err); other {
+		return exit.Errorf(modal.OtherMachine, "%w", err)
+	}
 	if exit.Of(err) == exit.Usage {
 		return exit.Errorf(modal.Full, "%w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/modal"
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
@@ -170,7 +170,7 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		return err
 	}
 	fmt.Fprintf(to, "\nconfiguration %s\n\n", config.String())
-	if err := printKey(to, info.Attempts); err != nil {
+	if err := printKey(to, info.Exactness); err != nil {
 		return err
 	}
 	attempts := [][]string{{"ATTEMPT", "STATE", "FROM STEP", "TO STEP", "STARTED", "CAUSE"}}
@@ -191,24 +191,21 @@ func exactText(info *run.Info) string {
 	return "no, because " + info.ExactReason
 }
 
-// printKey prints what the newest attempt that has started trains on, as far as that can change a bit.
-func printKey(to io.Writer, attempts []run.AttemptInfo) error {
-	for _, attempt := range slices.Backward(attempts) {
-		if attempt.Exactness == nil {
-			continue
-		}
-		fmt.Fprintf(to, "exactness key of attempt %d\n", attempt.Attempt)
-		var rows [][]string
-		for _, line := range attempt.Exactness.Lines() {
-			rows = append(rows, []string{"  " + line[0], line[1]})
-		}
-		if err := printTable(to, rows); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(to)
+// printKey prints what the newest attempt trains on, as far as that can change a bit.
+func printKey(to io.Writer, key *exactness.Key) error {
+	if key == nil {
+		return nil
+	}
+	fmt.Fprintln(to, "exactness key")
+	var rows [][]string
+	for _, line := range key.Lines() {
+		rows = append(rows, []string{"  " + line[0], line[1]})
+	}
+	if err := printTable(to, rows); err != nil {
 		return err
 	}
-	return nil
+	_, err := fmt.Fprintln(to)
+	return err
 }
 
 func stepText(info *run.Info) string {

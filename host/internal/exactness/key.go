@@ -52,4 +52,10 @@ type Data struct {
 	Contents string `json:"contents_sha256,omitempty"`
 }
 
+// OnMachineOf is the key that the attempt would have on the machine of another one.
+func (k Key) OnMachineOf(other Key) Key {
+	k.DeviceModel, k.Devices, k.Driver, k.CPU = other.DeviceModel, other.Devices, other.Driver, other.CPU
+	return k
+}
+
 func (k Key) version() int { return max(k.Version, 1) }

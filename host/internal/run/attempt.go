@@ -185,6 +185,11 @@ func (r *Run) WriteSandbox(n int, sandbox Sandbox) error {
 	return r.registry.create(r.attemptFile(n, "sandbox"), sandbox)
 }
 
+// RemoveSandbox forgets the Sandbox of attempt n, which was not begun in it.
+func (r *Run) RemoveSandbox(n int) error {
+	return r.registry.records.remove(r.attemptFile(n, "sandbox"))
+}
+
 // WriteStart records what attempt n trains on.
 func (r *Run) WriteStart(n int, start Start) error {
 	start.Schema = "mtt.start/v1"

@@ -52,6 +52,7 @@ type Info struct {
 	// ExactVerified says that mtt has seen resumes of this code on this device to be exact, and not just its author.
 	ExactVerified bool               `json:"exact_verified"`
 	ExactReason   string             `json:"exact_reason,omitempty"` // why it is not exact
+	Exactness     *exactness.Key     `json:"exactness,omitempty"`    // of the newest attempt that has started
 	Result        checkpoint.Metrics `json:"result"`
 	Backend       string             `json:"backend"`
 	Attempts      []AttemptInfo      `json:"attempts"`
@@ -81,8 +82,6 @@ type AttemptInfo struct {
 	State       State      `json:"state"`
 	Cause       string     `json:"cause,omitempty"`
 	Step        uint64     `json:"step"`
-	// Exactness is the key of what it trains on; nil before it has started.
-	Exactness *exactness.Key `json:"exactness,omitempty"`
 }
 
 // Info reads the state of the run.
@@ -126,6 +125,9 @@ func (r *Run) Info() (*Info, error) {
 		info.Waiting = waiting.Reason
 	}
 	for _, attempt := range attempts {
+		if attempt.Start != nil {
+			info.Exactness = &attempt.Start.Exactness
+		}
 		info.Attempts = append(info.Attempts, attempt.info(live && attempt.Number == len(attempts)))
 	}
 	if n := len(attempts); n > 0 {
@@ -196,9 +198,6 @@ func (a Attempt) info(live bool) AttemptInfo {
 		Started:     a.Claim.Time,
 		State:       Interrupted,
 		Step:        a.Claim.ResumedStep,
-	}
-	if a.Start != nil {
-		info.Exactness = &a.Start.Exactness
 	}
 	switch {
 	case a.End != nil:

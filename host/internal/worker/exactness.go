@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strconv"
@@ -14,30 +15,43 @@ import (
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
 
+// OtherMachineError says that an attempt was not begun, since the run would not be exact on this machine, but on one such as
+// it had before.
+type OtherMachineError struct{ Reason string }
+
+func (e *OtherMachineError) Error() string { return e.Reason }
+
 // compare makes the key of the attempt, and holds it against those of the attempts that the run goes on from. exit.Mismatch:
-// the run is to be exact, and is not.
+// the run is to be exact, and is not. That is an OtherMachineError if nothing but the machine is to blame.
 func (w *Worker) compare(ctx context.Context, plan *plan) error {
 	var err error
 	if plan.key, err = w.key(ctx, plan); err != nil {
 		return err
 	}
-	options := w.Run.Spec.Options
-	claim := plan.claim()
-	next := run.Attempt{
-		Number: plan.attempt,
-		Claim:  run.Claim{Attempt: claim.Attempt, ResumedFrom: claim.ResumedFrom, ResumedAttempt: claim.ResumedAttempt},
-		Start:  &run.Start{Device: plan.device.Name, Exactness: plan.key, Deterministic: plan.device.Deterministic()},
-	}
-	reason := w.Run.Spec.Inexact(append(slices.Clone(plan.attempts), next))
+	reason := w.inexact(plan, plan.key)
 	switch {
 	case reason == "":
-	case options.Exact:
-		return exit.Errorf(exit.Mismatch, "run %s is to be exact, and cannot be: %s", w.Run.ID, reason).
+	case w.Run.Spec.Options.Exact:
+		err := errors.New(reason)
+		if before := plan.before(); before != nil && w.inexact(plan, plan.key.OnMachineOf(before.Start.Exactness)) == "" {
+			err = &OtherMachineError{reason}
+		}
+		return exit.Errorf(exit.Mismatch, "run %s is to be exact, and cannot be: %w", w.Run.ID, err).
 			Hint("Go on with what it was trained with, or without the claim: mtt-host resume %s --exact=false", w.Run.ID)
 	case plan.resume != nil:
 		plan.warnings = append(plan.warnings, reason+": exactness is not claimed")
 	}
 	return nil
+}
+
+// inexact says why the run would not be exact if it went on under a key; "" if it would.
+func (w *Worker) inexact(plan *plan, key exactness.Key) string {
+	claim := plan.claim()
+	return w.Run.Spec.Inexact(append(slices.Clone(plan.attempts), run.Attempt{
+		Number: plan.attempt,
+		Claim:  run.Claim{Attempt: claim.Attempt, ResumedFrom: claim.ResumedFrom, ResumedAttempt: claim.ResumedAttempt},
+		Start:  &run.Start{Device: plan.device.Name, Exactness: key, Deterministic: plan.device.Deterministic()},
+	}))
 }
 
 // key is that of the attempt.
@@ -84,10 +98,8 @@ func namedThreads(environment map[string]string) int {
 // processor, as XLA has by itself.
 func (p *plan) setThreads() {
 	threads := namedThreads(p.environment)
-	for _, attempt := range p.attempts {
-		if threads == 0 && p.resume != nil && attempt.Number == p.resume.Attempt && attempt.Start != nil {
-			threads = attempt.Start.Exactness.Threads
-		}
+	if before := p.before(); threads == 0 && before != nil {
+		threads = before.Start.Exactness.Threads
 	}
 	if threads == 0 {
 		threads = runtime.NumCPU()

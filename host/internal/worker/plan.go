@@ -57,6 +57,15 @@ func (p *plan) events() checkpoint.Events {
 	return p.resume.Events
 }
 
+// before is the attempt that wrote the checkpoint to resume from, if it is known what that trained on; nil else.
+func (p *plan) before() *run.Attempt {
+	i := slices.IndexFunc(p.attempts, func(a run.Attempt) bool { return p.resume != nil && a.Number == p.resume.Attempt && a.Start != nil })
+	if i < 0 {
+		return nil
+	}
+	return &p.attempts[i]
+}
+
 func (p *plan) claim() checkpoint.Claim {
 	claim := checkpoint.Claim{Attempt: p.attempt}
 	if p.resume != nil {

@@ -66,11 +66,15 @@ func (w *Worker) Say(attempt int, message string) error {
 
 // Claimed lives attempt n, which a supervisor elsewhere has claimed, and for which nobody else writes to the run here.
 // It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end. exit.Usage: the volume is
-// full; nothing else of a machine's own ends the run.
+// full; nothing else of a machine's own ends the run. An OtherMachineError: the attempt was not begun, and is to be on another
+// machine.
 func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	plan, err := w.claimed(stop, n)
 	if plan == nil {
 		return Outcome{}, err
+	}
+	if other, ok := errors.AsType[*OtherMachineError](err); ok && asked(stop) == nil {
+		return Outcome{}, errors.Join(err, w.Run.WriteWaiting(n, other.Reason), plan.sync.now(context.WithoutCancel(ctx)))
 	}
 	outcome := Outcome{State: run.Interrupted, Step: plan.step(), Err: err}
 	if cause := asked(stop); cause != nil {

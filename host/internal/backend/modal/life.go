@@ -31,6 +31,8 @@ type life struct {
 	handOver <-chan time.Time // when to leave to a successor
 	say      func(format string, args ...any)
 
+	refused int // machines, in a row, by workers
+
 	image   string // id
 	secrets []string
 	passed  string // name of the Secret with the variables that the run passes on; "" for none
@@ -203,6 +205,9 @@ func (l *life) begin(ctx context.Context, asked asked, attempt run.Attempt, sand
 // record says on the volume where an attempt lives.
 func (l *life) record(ctx context.Context, attempt run.Attempt, on machine) (*run.Sandbox, error) {
 	record := &run.Sandbox{SandboxID: on.sandbox, AppID: l.backend.app, GPU: on.gpu, Time: on.since.UTC()}
+	if former := attempt.Sandbox; former != nil { // in which it was not begun; it is paid for too
+		record.Time = former.Time
+	}
 	return record, l.retry(ctx, "record the Sandbox", func() error {
 		err := l.run.WriteSandbox(attempt.Number, *record)
 		if errors.Is(err, fs.ErrExist) { // by an earlier supervisor
@@ -322,6 +327,10 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 			attempt = now
 		}
 	}
+	if notBegun(attempt, result) {
+		return l.elsewhere(ctx, asked, attempt)
+	}
+	l.refused = 0
 	outcome := worker.Outcome{Attempt: attempt.Number, Step: max(attempt.Claim.ResumedStep, l.run.LastProgress(attempt.Number).Step)}
 	saved, elapsed, err := l.saved(ctx, attempt)
 	if err != nil {
