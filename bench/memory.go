@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,12 +52,35 @@ func (b *bench) bounds() error {
 	}
 	b.memory("attach on a plugin that prints without end", peak)
 
+	if err := bigLog(filepath.Join(outputs, "runs", "floods", "log")); err != nil {
+		return err
+	}
 	peak, err = peakMemory(host("logs", "floods"), 0)
 	if err != nil {
 		return err
 	}
-	b.memory("logs of such a run", peak)
+	b.memory("logs of 200 MB", peak)
 	return nil
+}
+
+// bigLog replaces the log of a run's only attempt by one of 200 MB.
+func bigLog(dir string) error {
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(dir, "1.jsonl"))
+	if err != nil {
+		return err
+	}
+	to, line := bufio.NewWriter(file), strings.Repeat("x", 80)
+	for size, n := 0, 1; size < 200e6; n++ {
+		wrote, err := fmt.Fprintf(to, `{"schema":"mtt.event/v1","time":"2026-01-01T00:00:00Z","attempt":1,"seq":%d,"kind":"plugin","message":"%s"}`+"\n", n, line)
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		size += wrote
+	}
+	return errors.Join(to.Flush(), file.Close())
 }
 
 func (b *bench) memory(what string, peak float64) {
