@@ -127,8 +127,8 @@ func (b *Backend) Refresh(ctx context.Context, id string) error {
 // Mirror brings the event files of some runs, of all for none, to where the registry has the runs.
 func (b *Backend) Mirror(ctx context.Context, ids []string) error { return b.mirror.events(ctx, ids) }
 
-// livesFor is for how long it is believed which Sandboxes live.
-const livesFor = 500 * time.Millisecond
+// livesFor is for how long it is believed which Sandboxes live: a look at a run asks more than once.
+const livesFor = 900 * time.Millisecond
 
 // Live is that of run.Remote: by the names of the Sandboxes.
 func (b *Backend) Live(ctx context.Context, id string) (live, supervised bool, err error) {
