@@ -112,6 +112,18 @@ func (r *Run) Attempts() ([]Attempt, error) {
 
 // Attempt returns a claimed attempt; nil for none.
 func (r *Run) Attempt(n int) (*Attempt, error) {
+	if ended, ok := r.ended.Load(n); ok {
+		attempt := ended.(Attempt)
+		return &attempt, nil
+	}
+	attempt, err := r.readAttempt(n)
+	if err == nil && attempt != nil && attempt.End != nil && r.registry.records.endIsLast() {
+		r.ended.Store(n, *attempt)
+	}
+	return attempt, err
+}
+
+func (r *Run) readAttempt(n int) (*Attempt, error) {
 	attempt := Attempt{Number: n}
 	err := readJSON(r.attemptFile(n, "claim"), &attempt.Claim)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -226,11 +238,11 @@ func Claims(attempts []Attempt) []checkpoint.Claim {
 
 // lastAttempt returns the newest attempt; nil for none.
 func (r *Run) lastAttempt() (*Attempt, error) {
-	attempts, err := r.Attempts()
-	if err != nil || len(attempts) == 0 {
+	n, err := r.Newest()
+	if err != nil || n == 0 {
 		return nil, err
 	}
-	return &attempts[len(attempts)-1], nil
+	return r.Attempt(n)
 }
 
 func (r *Run) attemptsDir() string { return filepath.Join(r.Dir(), "attempts") }

@@ -178,19 +178,19 @@ func lockWithin(ctx context.Context, limit time.Duration, file *os.File) error {
 	}
 }
 
-// sweep removes what a holder of the lock that was killed left half-written.
+// sweep removes what a holder of the lock that was killed left half-written: of the newest attempt, or of the end of the
+// one before.
 func (r *Run) sweep() error {
 	if r.lock == nil { // the files are elsewhere
 		return nil
 	}
-	directories := []string{r.Dir()}
-	attempts := filepath.Join(r.Dir(), "attempts")
-	entries, err := os.ReadDir(attempts)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	numbers, err := numbered(r.attemptsDir())
+	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		directories = append(directories, filepath.Join(attempts, entry.Name()))
+	directories := []string{r.Dir()}
+	for _, n := range numbers[max(0, len(numbers)-2):] {
+		directories = append(directories, r.attemptDir(n))
 	}
 	for _, dir := range directories {
 		if err := removeTemporary(dir); err != nil {

@@ -24,6 +24,8 @@ type records interface {
 	acquire(context.Context, *Run) error
 	// live says whether somebody lives the run.
 	live(*Run) (bool, error)
+	// endIsLast says whether an attempt whose end is read has no record that is read only later.
+	endIsLast() bool
 	// asked is called when somebody was asked to stop the run.
 	asked(*Run, StopRequest) error
 	// refresh brings what is read of a run, or of all for "", up to date.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/mtt-project/mtt/host/internal/config"
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -170,4 +171,4 @@ func (r *Registry) List() (runs []*Run, broken []Broken, err error) {
 	return runs, broken, nil
 }
 
-func (r *Registry) run(id string) *Run { return &Run{ID: id, registry: r} }
+func (r *Registry) run(id string) *Run { return &Run{ID: id, registry: r, ended: new(sync.Map)} }

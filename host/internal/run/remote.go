@@ -117,6 +117,9 @@ func (r remote) acquire(ctx context.Context, run *Run) error {
 	return nil
 }
 
+// endIsLast: files may be fetched in any order.
+func (remote) endIsLast() bool { return false }
+
 func (r remote) live(run *Run) (bool, error) {
 	live, _, err := r.volume.Live(r.ctx, run.ID)
 	return live, err

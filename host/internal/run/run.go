@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -21,7 +22,8 @@ type Run struct {
 	lock     *os.File // is to hold the lock that the plugin inherits
 	stray    string
 	earlier  *StopRequest
-	adopted  bool // Spec is not the one on the volume yet
+	adopted  bool      // Spec is not the one on the volume yet
+	ended    *sync.Map // the attempts that have, by number, where nothing more can come of them
 	// supervisors is the number of the last one when it was found that none lives.
 	supervisors int
 }
