@@ -58,23 +58,6 @@ func attempt(t *testing.T, dir string, number int, resume checkpoint, first, sav
 	return saved
 }
 
-// tear leaves half a record at the end of the newest event file, as a kill in the middle of a write does.
-func tear(t *testing.T, dir string) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "events.*"))
-	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
-	}
-	file, err := os.OpenFile(names[len(names)-1], os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if _, err := file.Write([]byte{9, 0, 0, 0, 0, 0, 0, 0, 1, 2}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func curves(t *testing.T, dir string) tbtest.Curves {
 	t.Helper()
 	read, err := tensorboard.Curves(dir)
@@ -88,46 +71,6 @@ func curves(t *testing.T, dir string) tbtest.Curves {
 		}
 	}
 	return converted
-}
-
-func TestResumedCurveIsThatOfARunLeftAloneInBothLoaders(t *testing.T) {
-	logdir := t.TempDir()
-	undisturbed, killed, anew := filepath.Join(logdir, "undisturbed"), filepath.Join(logdir, "killed"), filepath.Join(logdir, "anew")
-	for _, dir := range []string{undisturbed, killed, anew} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	attempt(t, undisturbed, 1, checkpoint{}, 0, 0, 50)
-	want := curves(t, undisturbed)
-
-	var servers []*tbtest.Server
-	for _, loader := range tbtest.Loaders {
-		servers = append(servers, tbtest.Start(t, logdir, loader))
-	}
-	first := attempt(t, killed, 1, checkpoint{}, 0, 20, 37)
-	attempt(t, anew, 1, checkpoint{}, 0, 5, 9)
-	for _, server := range servers { // they must have seen what is to be taken back
-		server.Wait("killed", curves(t, killed))
-		server.Wait("anew", curves(t, anew))
-	}
-	tear(t, killed)
-	second := attempt(t, killed, 2, first, 21, 30, 44)
-	tear(t, killed)
-	attempt(t, killed, 3, second, 31, 0, 50)
-	attempt(t, anew, 2, checkpoint{}, 0, 0, 50) // no checkpoint: from the beginning
-
-	for _, loader := range tbtest.Loaders {
-		servers = append(servers, tbtest.Start(t, logdir, loader))
-	}
-	for name, dir := range map[string]string{"killed": killed, "anew": anew} {
-		if got := curves(t, dir); tbtest.Difference(got, want) != "" {
-			t.Errorf("our reader shows other curves of %s:%s", name, tbtest.Difference(got, want))
-		}
-		for _, server := range servers {
-			server.Wait(name, want)
-		}
-	}
 }
 
 func TestPlaceIsRightBehindThePointWhateverCameLater(t *testing.T) {

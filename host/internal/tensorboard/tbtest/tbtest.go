@@ -35,14 +35,16 @@ var Loaders = []Loader{Rust, Python}
 
 // Point is one point as TensorBoard shows it.
 type Point struct {
-	Step  int64
-	Value float32
+	Step     int64
+	Value    float32
+	WallTime float64 // seconds since 1970; of one that is wanted, 0 for any
 }
 
-// equal takes one NaN for another: JSON has no payload of it.
-func (p Point) equal(other Point) bool {
-	bothNaN := p.Value != p.Value && other.Value != other.Value
-	return p.Step == other.Step && (bothNaN || math.Float32bits(p.Value) == math.Float32bits(other.Value))
+// is takes one NaN for another: JSON has no payload of it.
+func (p Point) is(want Point) bool {
+	bothNaN := p.Value != p.Value && want.Value != want.Value
+	return p.Step == want.Step && (bothNaN || math.Float32bits(p.Value) == math.Float32bits(want.Value)) &&
+		(want.WallTime == 0 || p.WallTime == want.WallTime)
 }
 
 // Curves are the points of each tag.
@@ -121,7 +123,7 @@ func readURL(stderr io.Reader) (url, said string) {
 }
 
 // patience bounds what a test waits for; TensorBoard reloads every second.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Find returns TensorBoard's path.
 func Find(t testing.TB) string {
@@ -151,36 +153,64 @@ func missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
-// Curves returns what TensorBoard shows of a run now; nothing if it does not know it yet.
-func (s *Server) Curves(run string) (Curves, error) {
-	var tags map[string]map[string]any
-	if err := s.get("/data/plugin/scalars/tags", nil, &tags); err != nil {
+// All returns what TensorBoard shows of some runs now, those without a point left out.
+func (s *Server) All(runs ...string) (map[string]Curves, error) {
+	var known map[string]map[string]any
+	if err := s.ask("/data/plugin/scalars/tags", nil, &known); err != nil {
 		return nil, err
 	}
-	curves := Curves{}
-	for tag := range tags[run] {
-		var points [][3]json.RawMessage // wall time, step, value
-		if err := s.get("/data/plugin/scalars/scalars", url.Values{"run": {run}, "tag": {tag}}, &points); err != nil {
-			return nil, err
-		}
-		for _, p := range points {
-			step, err := strconv.ParseInt(string(p[1]), 10, 64)
-			if err != nil {
-				return nil, err
-			}
-			value, err := strconv.ParseFloat(strings.Trim(string(p[2]), `"`), 32) // "NaN", "-Infinity"
-			if err != nil {
-				return nil, err
-			}
-			curves[tag] = append(curves[tag], Point{step, float32(value)})
+	having := map[string][]string{} // runs, by tags
+	for _, run := range runs {
+		for tag := range known[run] {
+			having[tag] = append(having[tag], run)
 		}
 	}
-	return curves, nil
+	shown := map[string]Curves{}
+	for tag, runs := range having {
+		var points map[string][][3]json.RawMessage // wall time, step, value
+		if err := s.ask("/data/plugin/scalars/scalars_multirun", url.Values{"tag": {tag}, "runs": runs}, &points); err != nil {
+			return nil, err
+		}
+		for run, encoded := range points {
+			for _, p := range encoded {
+				point, err := decode(p)
+				if err != nil {
+					return nil, err
+				}
+				if shown[run] == nil {
+					shown[run] = Curves{}
+				}
+				shown[run][tag] = append(shown[run][tag], point)
+			}
+		}
+	}
+	return shown, nil
 }
 
-func (s *Server) get(path string, query url.Values, into any) error {
+func decode(point [3]json.RawMessage) (p Point, err error) {
+	if p.WallTime, err = strconv.ParseFloat(string(point[0]), 64); err != nil {
+		return p, err
+	}
+	if p.Step, err = strconv.ParseInt(string(point[1]), 10, 64); err != nil {
+		return p, err
+	}
+	value, err := strconv.ParseFloat(strings.Trim(string(point[2]), `"`), 32) // "NaN", "-Infinity"
+	p.Value = float32(value)
+	return p, err
+}
+
+// ask posts a form, or gets without one.
+func (s *Server) ask(path string, form url.Values, into any) error {
+	request, err := http.NewRequest(http.MethodGet, s.url+path, nil)
+	if form != nil {
+		request, err = http.NewRequest(http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
+	}
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	client := http.Client{Timeout: patience}
-	response, err := client.Get(s.url + path + "?" + query.Encode())
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -198,23 +228,36 @@ func (s *Server) Wait(run string, want Curves) {
 	if len(want) == 0 {
 		s.t.Fatal("there is no curve to wait for")
 	}
-	var (
-		got Curves
-		err error
-	)
+	s.WaitAll(map[string]Curves{run: want})
+}
+
+// WaitAll is Wait for several runs; one may be wanted to have no curve.
+func (s *Server) WaitAll(want map[string]Curves) {
+	s.t.Helper()
+	var differences string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		if got, err = s.Curves(run); err == nil && Difference(got, want) == "" {
+		got, err := s.All(slices.Collect(maps.Keys(want))...)
+		differences = ""
+		for run := range want {
+			if difference := Difference(got[run], want[run]); difference != "" || err != nil {
+				differences += fmt.Sprintf("\nrun %s (last error: %v):%s", run, err, difference)
+			}
+		}
+		if differences == "" {
 			return
 		}
 	}
-	s.t.Errorf("TensorBoard (%s) does not show the curves of run %s (last error: %v):%s", s.loader, run, err, Difference(got, want))
+	s.t.Errorf("TensorBoard (%s) does not show the curves:%s", s.loader, differences)
 }
+
+// Loader is the one that it was started with.
+func (s *Server) Loader() Loader { return s.loader }
 
 // Difference says in words how got is not want; nothing if they are the same, bit for bit.
 func Difference(got, want Curves) (lines string) {
 	for _, tag := range slices.Sorted(maps.Keys(want)) {
 		i := 0
-		for i < min(len(got[tag]), len(want[tag])) && got[tag][i].equal(want[tag][i]) {
+		for i < min(len(got[tag]), len(want[tag])) && got[tag][i].is(want[tag][i]) {
 			i++
 		}
 		if i < max(len(got[tag]), len(want[tag])) {
