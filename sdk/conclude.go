@@ -3,12 +3,16 @@ package sdk
 import (
 	"errors"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	experimentv1 "github.com/mtt-project/mtt/proto/mtt/experiment/v1"
 	"github.com/mtt-project/mtt/proto/wire"
 )
 
-// conclude makes the checkpoint that the end of Train asks for, and turns the end into the answer to the host.
-func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
+// conclude makes the checkpoint that the end of Train asks for, and turns the end into the answer to the host. An error
+// is a status: the experiment has logged what the wire does not admit.
+func (r *Run) conclude(result Result, err error) (*experimentv1.TrainResponse, error) {
 	outcome := experimentv1.Outcome_OUTCOME_FINISHED
 	switch {
 	case err == nil:
@@ -19,10 +23,15 @@ func (r *Run) conclude(result Result, err error) *experimentv1.TrainResponse {
 	case errors.Is(err, ErrStopped):
 		err = errors.New("Train returned ErrStopped, and nobody had asked it to stop")
 	}
-	if err = r.settle(err); err != nil {
-		return r.failure(err)
+	err = r.settle(err)
+	switch {
+	case err == nil:
+		return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}, nil
+	case errors.As(err, new(*badPointError)) && !errors.As(err, new(*panicError)):
+		return nil, status.Error(codes.InvalidArgument, wire.Text(err.Error(), wire.MaxFailureBytes))
+	default:
+		return r.failure(err), nil
 	}
-	return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}
 }
 
 // saveFinal makes the checkpoint with which a run is complete; without blobs if the experiment has no state.

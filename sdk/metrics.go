@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -58,13 +59,11 @@ var errOver = errors.New("the attempt is over")
 // Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing; it waits
 // only when many millions of points have gathered and the disk has no room for more, which is said on stderr. A tag
 // has 1 to 512 bytes without control characters and does not begin with "mtt/", and a run has at most 10,000; a wrong
-// one fails the run at the next Save, or at its end. A value is kept as a float32, and may be NaN or infinite.
+// one fails the run at the next Save, or at its end. A value is kept as a float32, and may be NaN or infinite. step is not
+// negative, and below 2^63-1.
 func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	p := point{tag: tag, step: step, value: value, wallTime: float64(time.Now().UnixMicro()) / 1e6}
-	err := wire.CheckTag(tag)
-	if err == nil && step < 0 {
-		err = fmt.Errorf("metric %s was logged at step %d", tag, step)
-	}
+	err := checkPoint(step, tag)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {
@@ -90,6 +89,21 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	if len(m.queue[last]) == wire.MaxBatchPoints {
 		m.wakeSender()
 	}
+}
+
+// badPointError is of a point that the wire does not admit: the host would say that the plugin breaks the protocol.
+type badPointError struct{ error }
+
+func (e *badPointError) Unwrap() error { return e.error }
+
+func checkPoint(step int64, tag string) error {
+	if err := wire.CheckTag(tag); err != nil {
+		return &badPointError{err}
+	}
+	if step < 0 || step == math.MaxInt64 {
+		return &badPointError{fmt.Errorf("metric %s was logged at step %d", tag, step)}
+	}
+	return nil
 }
 
 // know refuses a tag that is one too many.

@@ -90,7 +90,7 @@ func (s *server) Train(ctx context.Context, request *experimentv1.TrainRequest) 
 	os.Stdout, os.Stderr = s.stderr, s.stderr
 	run := newRun(ctx, host, request, &s.stop)
 	defer run.Metrics.close()
-	return run.conclude(protect(func() (Result, error) { return train(run) })), nil
+	return run.conclude(protect(func() (Result, error) { return train(run) }))
 }
 
 // wait returns when Train has.

@@ -67,7 +67,6 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 		"returns no name":     {experimentv1.Outcome_OUTCOME_FAILED, "a name in the result is empty", ""},
 		"save fails":          {experimentv1.Outcome_OUTCOME_FAILED, "the state cannot be read from the accelerator", ""},
 		"stops by itself":     {experimentv1.Outcome_OUTCOME_FAILED, "nobody had asked it to stop", ""},
-		"logs under mtt/":     {experimentv1.Outcome_OUTCOME_FAILED, "reserved for mtt", ""},
 		"never resumes":       {experimentv1.Outcome_OUTCOME_FINISHED, "", ""},
 	} {
 		t.Run(fault, func(t *testing.T) {
@@ -87,6 +86,17 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 				t.Error("a run that has failed has a result")
 			}
 		})
+	}
+}
+
+func TestTagThatTheWireDoesNotAdmitIsTheExperimentsFault(t *testing.T) {
+	host, p := new(testHost), startCounter(t)
+	_, err := p.Train(t.Context(), p.request(host, counterConfig{Steps: 10, Points: 3, Fault: "logs under mtt/"}))
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "reserved for mtt") {
+		t.Errorf("got %v", err)
+	}
+	if len(host.points) == 0 {
+		t.Error("what was logged besides did not arrive")
 	}
 }
 

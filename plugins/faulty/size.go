@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -86,6 +87,31 @@ func logPoints(points, tag, perBatch int) func(context.Context, *grpc.ClientConn
 	}
 }
 
+func logControlTags(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	client := experimentv1.NewMetricServiceClient(host)
+	for i := range wire.MaxTags {
+		_, err := client.LogMetrics(ctx, &experimentv1.LogMetricsRequest{
+			First: uint64(i) + 1, Scalars: []*experimentv1.ScalarPoint{{Tag: longTag(i, "\x01"), Step: 1}},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, saveWith(ctx, host, &experimentv1.SaveHeader{Step: 1, Reason: experimentv1.Reason_REASON_MANUAL, MetricsThrough: wire.MaxTags})
+}
+
+func logLastStep(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	_, err := experimentv1.NewMetricServiceClient(host).LogMetrics(ctx, &experimentv1.LogMetricsRequest{
+		First: 1, Scalars: []*experimentv1.ScalarPoint{{Tag: "loss", Step: math.MaxInt64}},
+	})
+	return nil, errors.Join(err, errors.New("it was taken"))
+}
+
+// longTag is the i-th tag of the most bytes that one may have, nearly all of them the same character.
+func longTag(i int, character string) string {
+	return fmt.Sprintf("%05d", i) + strings.Repeat(character, wire.MaxTagBytes-5)
+}
+
 func saveChunk(size int) func(context.Context, *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
 	return func(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
 		return nil, save(ctx, host,
@@ -116,6 +142,12 @@ var tooMuchOf = map[string]func(*sdk.Run) error{
 	"tags": func(run *sdk.Run) error {
 		for i := range 12_000 {
 			run.Metrics.Scalar(10, fmt.Sprint("tag/", i), 1)
+		}
+		return nil
+	},
+	"control-tags": func(run *sdk.Run) error {
+		for i := range wire.MaxTags - 1 { // and "count"
+			run.Metrics.Scalar(10, longTag(i, "\x01"), 1)
 		}
 		return nil
 	},

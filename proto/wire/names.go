@@ -55,7 +55,7 @@ func CheckTag(tag string) error {
 	case !utf8.ValidString(tag):
 		return fmt.Errorf("the tag %q is not UTF-8", tag)
 	case strings.ContainsFunc(tag, unicode.IsControl):
-		return fmt.Errorf("the tag %q has a control character", tag)
+		return fmt.Errorf("the tag %.40q has a control character", tag)
 	case strings.HasPrefix(tag, ReservedTagPrefix):
 		return fmt.Errorf("the tag %q begins with %q, which is reserved for mtt itself", tag, ReservedTagPrefix)
 	default:

@@ -30,6 +30,8 @@ var manyTooMuch = []tooMuch{
 	{"fail-huge", 70, "a message is larger than 4 MiB, the most that one may have", true},
 	{"fail-status", 70, "bytes more)", true},
 	{"log-long-tag", 70, "has 513 bytes: at most 512", true},
+	{"log-control-tags", 70, `the plugin broke the protocol: the tag "00000\x01`, true},
+	{"log-last-step", 70, "a point of \"loss\" at step 9223372036854775807: steps are below 2^63-1", true},
 	{"log-many-tags", 70, `the metric "10000" is one too many: a run has at most 10000 tags`, true},
 	{"log-many-points", 70, "a batch of 5000 points: at most 4096", true},
 	{"log-huge", 70, "a message is larger than 4 MiB, the most that one may have", true},
@@ -39,6 +41,7 @@ var manyTooMuch = []tooMuch{
 	{"save-long-name", 70, "1 to 128 lower-case letters", true},
 	{"result-many", 3, "the result has 200000 names: at most 1000", true},
 	{"panic-huge", 70, "bytes more)", true},
+	{"control-tags", 70, `the plugin broke the protocol: the tag "00000\x01`, true},
 	{"tags", 3, "the metric tag/9999 is one too many: a run has at most 10000 tags", true},
 }
 
