@@ -34,6 +34,7 @@ var programs = map[string]program{
 	"train":     {"../../../plugins/train", "CGO_ENABLED=0"},
 	"train-xla": {"../../../plugins/train", "CGO_ENABLED=1"},
 	"samples":   {"../../../plugins/trials/samples", "CGO_ENABLED=0"},
+	"scalars":   {"../../../plugins/trials/scalars", "CGO_ENABLED=0"},
 	"values":    {"../../../plugins/trials/values", "CGO_ENABLED=0"},
 }
 

@@ -1,0 +1,130 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mtt-project/mtt/host/internal/tensorboard/tbtest"
+)
+
+// scalars are the arguments of a run that logs 20 tags in each step, and kills itself so often, each time so many steps
+// after it has begun: two behind its last checkpoint.
+func scalars(name string, steps, every, kills int, more ...string) []string {
+	return append([]string{
+		"run", pluginPath("scalars"), "--name", name, "-S", "steps=" + strconv.Itoa(steps), "--checkpoint-every", strconv.Itoa(every),
+		"--env-var", "KILLS=" + strconv.Itoa(kills), "--env-var", "KILL_AFTER=" + strconv.Itoa(every+2),
+	}, more...)
+}
+
+func soaking() bool { return os.Getenv("MTT_SOAK") != "" }
+
+// killedOften compares a run that is killed with one that is left alone: a million points and 20 kills in `make soak`.
+func killedOften(b *bench) {
+	steps, kills := 400, 4
+	if soaking() {
+		steps, kills = 50_000, 20
+	}
+	every := steps / (kills + 1)
+	b.expect(0, nil, scalars("alone", steps, every, 0)...)
+	alone := b.outcome("alone")
+	var servers []*tbtest.Server
+	start := func() {
+		for _, loader := range tbtest.Loaders {
+			servers = append(servers, tbtest.Start(b, b.path("runs"), loader))
+		}
+	}
+	start()
+	b.killed("killed", kills, scalars("killed", steps, every, kills))
+	b.equal(b.outcome("killed"), alone)
+	if got, most := b.sizeOfEvents("killed"), b.sizeOfEvents("alone")*6/5; got > most {
+		b.Errorf("after %d kills, the event files have %d bytes, want at most %d", kills, got, most)
+	}
+	start()
+	for _, server := range servers {
+		server.Wait("killed", alone.curves)
+	}
+}
+
+// killed runs a command until it has killed itself so often, and once more.
+func (b *bench) killed(run string, kills int, args []string) {
+	b.Helper()
+	for range kills {
+		b.expect(75, nil, args...)
+	}
+	b.expect(0, nil, args...)
+	if n := len(b.show(run).Attempts); n != kills+1 {
+		b.Errorf("run %s has %d attempts after %d kills", run, n, kills)
+	}
+}
+
+// killedOnAxes is of tags whose steps are no training steps: they fall, stay, or are an epoch's.
+func killedOnAxes(b *bench) {
+	b.expect(0, nil, scalars("alone", 300, 60, 0, "-S", "axes=true")...)
+	b.killed("killed", 4, scalars("killed", 300, 60, 4, "-S", "axes=true"))
+	b.equal(b.outcome("killed"), b.outcome("alone"))
+}
+
+func (b *bench) sizeOfEvents(run string) (bytes int64) {
+	b.Helper()
+	files, _ := filepath.Glob(b.path("runs", run, "events.*"))
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes += info.Size()
+	}
+	return bytes
+}
+
+// resumedOften holds the bytes that a late resume reads and writes against those of an early one. Both read the
+// executable, and the late one may read each kept point once.
+func resumedOften(b *bench) {
+	resumes := 12
+	if soaking() {
+		resumes = 300
+	}
+	args := scalars("r", 100*(resumes+1), 100, resumes+1)
+	var early uint64
+	for n := range resumes {
+		read := b.readBy(75, args...)
+		switch {
+		case n == 2: // the first ones look at the executable more often
+			early = read
+		case n == resumes-1 && read > early+uint64(n)*(2000*60+8<<10): // a point takes less than 60 bytes, an attempt's records less than 8 KiB
+			b.Errorf("resume %d reads %d bytes, and resume 2 read %d", n, read, early)
+		}
+	}
+	files, _ := filepath.Glob(b.path("runs", "r", "events.*"))
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Size() > b.sizeOfEvents("r")*3/2/int64(len(files)) {
+			b.Errorf("%s is half as large again as the files of %d attempts are on average: %v", file, len(files), err)
+		}
+	}
+}
+
+// readBy returns how many bytes a command and its children read, as the kernel counts them for whoever waits for them.
+func (b *bench) readBy(code int, args ...string) uint64 {
+	b.Helper()
+	counted := filepath.Join(filepath.Dir(b.tmp), "io")
+	shell := append([]string{"-c", `"$@"; code=$?; cat /proc/$$/io > "$0"; exit $code`, counted, hostPath}, args...)
+	b.check(b.startCommand(exec.Command("/bin/sh", shell...)).wait(), code)
+	content, err := os.ReadFile(counted)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if digits, found := strings.CutPrefix(line, "rchar: "); found {
+			read, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return read
+		}
+	}
+	b.Skip("SKIPPED: this kernel does not count what a process reads")
+	return 0
+}
