@@ -136,6 +136,24 @@ func (r *remote) print(texts ...string) {
 	}
 }
 
+// TestMachineThatAWorkerLeftBeforeItBeganIsFollowedByTheNext has the first machine end at once.
+func TestMachineThatAWorkerLeftBeforeItBeganIsFollowedByTheNext(t *testing.T) {
+	r, followed := newRemote(t, nil)
+	r.print(lines(numbered(1, 3)))
+	next, first := r.prints, true
+	r.prints = func(ctx context.Context, each func(string)) {
+		if first {
+			first = false
+			r.tell()
+			return
+		}
+		next(ctx, each)
+	}
+	if events := collect(t, r, followed, 3); len(events) < 3 || events[0].Seq != 1 {
+		t.Errorf("handed out are %v", events)
+	}
+}
+
 // collect follows the run, ends it once the event with number last has come, and returns what was handed out.
 func collect(t *testing.T, r *remote, followed *run.Run, last uint64) (events []eventlog.Event) {
 	t.Helper()

@@ -109,6 +109,10 @@ func (l *log) fill(over bool) error {
 			return l.fill(over)
 		}
 	}
+	if l.stream != nil && l.stream.saidNothing() { // its worker may have left for another machine before it began
+		l.stream.cancel()
+		l.stream = nil
+	}
 	if l.stream == nil && !l.whole {
 		if err := l.openStream(over); err != nil {
 			return err

@@ -30,6 +30,7 @@ type printed struct {
 	room   sync.Cond
 	events []sized
 	bytes  int
+	said   bool             // an event came
 	late   <-chan time.Time // when all must have been read
 }
 
@@ -91,8 +92,20 @@ func (p *printed) line(ctx context.Context, line []byte) {
 	for p.bytes > maxBuffered && ctx.Err() == nil {
 		p.room.Wait()
 	}
-	p.events, p.bytes = append(p.events, sized{event, len(line)}), p.bytes+len(line)
+	p.events, p.bytes, p.said = append(p.events, sized{event, len(line)}), p.bytes+len(line), true
 	p.tell()
+}
+
+// saidNothing says that the machine has ended without an event.
+func (p *printed) saidNothing() bool {
+	select {
+	case <-p.done:
+	default:
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.said
 }
 
 // isFull says that the machine prints faster than is read. A nil one is not.
