@@ -155,16 +155,24 @@ func (m *modalBench) put(volume, path string, content []byte) {
 	})
 }
 
-// remove removes files or directories of the volume outputs.
-func (m *modalBench) remove(paths ...string) {
+// volumeID is the id of a volume.
+func (m *modalBench) volumeID(name string) string {
 	m.Helper()
 	ctx, client := m.raw()
-	volume, err := client.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{DeploymentName: "outputs", EnvironmentName: m.fake.Variable(m.T, "MODAL_ENVIRONMENT")}.Build())
+	volume, err := client.VolumeGetOrCreate(ctx, pb.VolumeGetOrCreateRequest_builder{DeploymentName: name, EnvironmentName: m.fake.Variable(m.T, "MODAL_ENVIRONMENT")}.Build())
 	if err != nil {
 		m.Fatal(err)
 	}
+	return volume.GetVolumeId()
+}
+
+// remove removes files or directories of the volume outputs.
+func (m *modalBench) remove(paths ...string) {
+	m.Helper()
+	id := m.volumeID("outputs")
+	ctx, client := m.raw()
 	for _, path := range paths {
-		if _, err := client.VolumeRemoveFile2(ctx, pb.VolumeRemoveFile2Request_builder{VolumeId: volume.GetVolumeId(), Path: path, Recursive: true}.Build()); err != nil {
+		if _, err := client.VolumeRemoveFile2(ctx, pb.VolumeRemoveFile2Request_builder{VolumeId: id, Path: path, Recursive: true}.Build()); err != nil {
 			m.Fatalf("remove %s: %v", path, err)
 		}
 	}

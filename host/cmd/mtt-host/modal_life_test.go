@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/mtt-project/mtt/host/internal/modalfake"
 )
 
 // A supervisor leaves before its limit, and nothing of the attempt is to be seen of that. It has no GPU and no place of its
@@ -31,7 +29,7 @@ func TestASupervisorHandsOverBeforeItsLimit(t *testing.T) {
 	var workers, supervisors []sandbox
 	m.until("a supervisor was refused a successor", func() bool {
 		workers, supervisors = m.sandboxes("r")
-		return strings.Contains(m.printed()[supervisors[len(supervisors)-1].ID], "cannot start a successor, and tries again")
+		return strings.Contains(m.printed()[supervisors[len(supervisors)-1].ID], "Modal has no machine for it now")
 	})
 	refused := len(supervisors)
 	between.RefuseWith(codes.OK)
@@ -183,15 +181,15 @@ func TestAnotherMttHostNeverTakesARunOver(t *testing.T) {
 func TestASupervisorThatCannotGoOnLeavesNoSandboxInTheQueue(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t, "gpus=queued")
+	between := m.fake.Between(t)
+	m.env = append(slices.Clone(m.env), "MODAL_SERVER_URL="+between.URL)
 	m.expect(0, nil, endless("--name", "r", "-d", "--gpu", "H100", "--device", "go")...)
 	m.eventually("a Sandbox queues", func() bool {
 		workers, _ := m.sandboxes("r")
 		return len(workers) == 1
 	})
-	// It is full before the supervisor says what is waited for.
-	if err := m.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "volume-limit", Value: "1"}}}); err != nil {
-		t.Fatal(err)
-	}
+	// Nothing can be recorded before the supervisor says what is waited for.
+	between.RefuseWith(codes.InvalidArgument, "VolumePutFiles2")
 	m.until("the supervisor has left", func() bool {
 		_, supervisors := m.sandboxes("r")
 		return !supervisors[0].alive()

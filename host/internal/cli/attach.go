@@ -27,6 +27,8 @@ func newAttach() *cobra.Command {
 		Short: "Watch a run as if it had been started here; Ctrl-C leaves it alone",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			view := newView(command.ErrOrStderr())
+			common.patient, common.say = true, view.say
 			on, watched, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
@@ -35,7 +37,6 @@ func newAttach() *cobra.Command {
 			signals, release := catch(command.Context())
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout(), command.ErrOrStderr())
-			view := newView(command.ErrOrStderr())
 			return attach(command, common, signals, release, view, on, watched)
 		},
 	}
@@ -83,6 +84,7 @@ func (c *common) watch(ctx context.Context, view *view, r *run.Run) *follow.Watc
 	return follow.New(ctx, r, follow.Notices{
 		Warn: view.warn, Say: view.say,
 		Warning: func(text string) { view.warn("run " + r.ID + ": " + withOutputs(text, c.flags)) },
+		Queued:  func(text string) { view.say("run " + r.ID + " is QUEUED: " + text) },
 	})
 }
 
@@ -98,13 +100,14 @@ func newLogs() *cobra.Command {
 		Short: "Print what a run's worker did and what its plugin printed",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			view := newView(command.ErrOrStderr())
+			defer view.end()
+			common.patient, common.say = onwards, view.say
 			on, logged, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer on.Close()
-			view := newView(command.ErrOrStderr())
-			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout())
@@ -151,6 +154,9 @@ func newWait() *cobra.Command {
 		Short: "Wait until runs have ended, and exit as the first of them that did not succeed",
 		Args:  between(1, 1000),
 		RunE: func(command *cobra.Command, args []string) error {
+			view := newView(command.ErrOrStderr())
+			defer view.end()
+			common.patient, common.say = true, view.say
 			on, err := common.open(command.Context(), modal.Nothing)
 			if err != nil {
 				return err
@@ -164,8 +170,6 @@ func newWait() *cobra.Command {
 				}
 				runs = append(runs, found)
 			}
-			view := newView(command.ErrOrStderr())
-			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
 			signals.stop = whileRead(signals.stop, command.OutOrStdout())
@@ -238,13 +242,14 @@ func newStop() *cobra.Command {
 		Short: "Have a run save a checkpoint and end, and wait until it has",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			view := newView(command.ErrOrStderr())
+			defer view.end()
+			common.patient, common.say = true, view.say
 			on, stopped, err := common.run(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer on.Close()
-			view := newView(command.ErrOrStderr())
-			defer view.end()
 			signals, release := catch(command.Context())
 			defer release()
 			watch := follow.New(signals.stop, stopped, follow.Notices{Warn: view.warn, Say: view.say})

@@ -88,7 +88,7 @@ func examine(ctx context.Context, command *cobra.Command, common common, try boo
 	checks := doctor.ExamineForElsewhere(ctx, cache, version)
 	checks = append(checks, modal.Examine(ctx, modal.Examination{
 		Environment: common.modalEnv, Volume: common.volume, Host: hostForModal, Try: try,
-		Say: func(text string) { fmt.Fprintln(command.ErrOrStderr(), text) },
+		Say: func(text string) { fmt.Fprintln(command.ErrOrStderr(), text) }, Patience: impatience,
 	})...)
 	for i, check := range checks {
 		checks[i].Remedy = withOutputs(check.Remedy, command.Flags())

@@ -87,13 +87,10 @@ func newWork() *cobra.Command {
 	return command
 }
 
-// inSandbox gives an error the exit code with which the program in a Sandbox says it.
+// inSandbox gives an error the exit code with which a worker says it.
 func inSandbox(err error) error {
 	if _, other := errors.AsType[*worker.OtherMachineError](err); other {
 		return exit.Errorf(modal.OtherMachine, "%w", err)
-	}
-	if exit.Of(err) == exit.Usage {
-		return exit.Errorf(modal.Full, "%w", err)
 	}
 	return err
 }
@@ -210,7 +207,7 @@ func newSuperviseModal() *cobra.Command {
 			s.Say = func(format string, args ...any) {
 				fmt.Fprintln(out, time.Now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
 			}
-			return inSandbox(modal.Supervise(command.Context(), s))
+			return modal.Supervise(command.Context(), s)
 		},
 	}
 	flags := command.Flags()

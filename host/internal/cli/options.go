@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,6 +28,25 @@ type common struct {
 	backend  string
 	modalEnv string
 	volume   string
+
+	patient bool              // wait for Modal as long as it takes
+	say     func(text string) // told what is waited for; nil: stderr is
+}
+
+// impatience is how long a command that does one thing waits while Modal limits its calls: longer than any burst, and
+// short enough for a script to go on with something else.
+const impatience = 2 * time.Minute
+
+// modal says what to open on Modal, and how to wait for it.
+func (c *common) modal(volume string, create modal.Create) modal.Options {
+	options := modal.Options{Environment: c.modalEnv, Volume: volume, Create: create, Patience: impatience, Say: c.say}
+	if c.patient {
+		options.Patience = 0
+	}
+	if c.say == nil {
+		options.Say = func(text string) { fmt.Fprintln(os.Stderr, "mtt-host: "+text) }
+	}
+	return options
 }
 
 // Where runs and volumes are.
@@ -65,7 +85,7 @@ func (c *common) open(ctx context.Context, create modal.Create) (backend.Backend
 		return nil, err
 	}
 	if c.backend == onModal {
-		return modal.Open(ctx, modal.Options{Environment: c.modalEnv, Volume: c.volume, Create: create})
+		return modal.Open(ctx, c.modal(c.volume, create))
 	}
 	if _, err := os.Stat(c.outputs); create == modal.Nothing && c.flags.Changed("outputs") && errors.Is(err, fs.ErrNotExist) {
 		return nil, exit.Errorf(exit.NotFound, "there is no directory %s, as %s says", c.outputs, given(c.flags, "outputs")).

@@ -25,8 +25,7 @@ type place struct {
 	// host is the mtt-host that lives runs on Modal.
 	host  func() (modal.Upload, error)
 	modal bool
-	// environment is the one of Modal's that was asked for; "" for none.
-	environment string
+	there modal.Options
 }
 
 // place opens where runs are lived; what is missing on Modal is made as create says. On Modal that takes a while, and is done
@@ -47,7 +46,7 @@ func (c *common) place(ctx context.Context, create modal.Create) (place, error) 
 		return place{}, err
 	}
 	p := place{
-		modal: true, environment: c.modalEnv,
+		modal: true, there: c.modal(c.volume, create),
 		on:   sync.OnceValues(func() (backend.Backend, error) { return c.open(ctx, create) }),
 		bin:  stage,
 		host: sync.OnceValues(hostForModal),
@@ -79,7 +78,7 @@ func (p place) check(ctx context.Context, spec *run.Spec, others []run.Secret) e
 	on, err := p.on()
 	switch {
 	case exit.Of(err) == exit.NotFound:
-		return modal.Check(ctx, p.environment, spec, others...)
+		return modal.Check(ctx, p.there, spec, others...)
 	case err != nil:
 		return err
 	default:

@@ -152,12 +152,13 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 	if !detach {
 		outlivesReader(command.OutOrStdout())
 	}
+	view := newView(command.ErrOrStderr())
+	common.patient, common.say = !detach, view.say
 	on, err := common.place(signals.stop, create)
 	if err != nil {
 		return err
 	}
 	defer on.close()
-	view := newView(command.ErrOrStderr())
 	choice, err := choose(signals.stop, view, on)
 	if signals.stop.Err() != nil {
 		if choice != nil {
@@ -188,6 +189,10 @@ func live(command *cobra.Command, common common, create modal.Create, detach boo
 			view.say("warning: " + unsure)
 		}
 		if err := on.detach(signals.stop, view, choice.Run); err != nil {
+			if signals.stop.Err() != nil {
+				return exit.Errorf(exit.Signalled, "left run %s before its supervisor had a machine", choice.Run.ID).
+					Hint("See whether it goes on: mtt-host show %s\nGo on with it: mtt-host resume %s", choice.Run.ID, choice.Run.ID)
+			}
 			return err
 		}
 		if detach {

@@ -58,7 +58,7 @@ func (o *volumeOptions) with(command *cobra.Command, name string, do func(ctx co
 
 func (o *volumeOptions) open(ctx context.Context, name string) (backend.Volume, error) {
 	if o.backend == onModal {
-		volume, err := modal.OpenVolume(ctx, o.modalEnv, name)
+		volume, err := modal.OpenVolume(ctx, o.modal(name, modal.Nothing))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, exit.Errorf(exit.NotFound, "no volume %s on Modal", name).
 				Hint("See which there are: modal volume list\nMake it: modal volume create %s --version 2\nFor those of another environment, add --modal-env NAME.", exit.ShellText(name))

@@ -26,10 +26,12 @@ type Watch struct {
 	remote run.Remote // nil: the records are on this machine
 	woken  <-chan struct{}
 	warn   func(text string)
+	queue  func(text string)
 
 	live     bool   // when it was last looked at
 	known    string // what was seen then
 	warned   string
+	queued   string
 	every    time.Duration
 	lookedAt time.Time
 }
@@ -39,6 +41,7 @@ type Notices struct {
 	Warn    func(text string) // something may be wrong
 	Say     func(text string) // it is not any more
 	Warning func(text string) // of the run itself, each text once
+	Queued  func(text string) // what the run waits for, each text once
 }
 
 // New watches a run until ctx ends, maybe for days: that its remote volume cannot be reached, which every laptop that wakes
@@ -48,7 +51,7 @@ func New(ctx context.Context, r *run.Run, notices Notices) *Watch {
 	if w.remote == nil {
 		return w
 	}
-	w.warn = notices.Warning
+	w.warn, w.queue = notices.Warning, notices.Queued
 	if waker, ok := w.remote.(run.Waker); ok {
 		w.woken = waker.Wake(ctx, r.ID)
 	}
@@ -102,6 +105,10 @@ func (w *Watch) look(ctx context.Context) error {
 	if info.Warning != "" && info.Warning != w.warned {
 		w.warned = info.Warning
 		tell(w.warn, w.warned)
+	}
+	if info.Waiting != "" && info.Waiting != w.queued {
+		w.queued = info.Waiting
+		tell(w.queue, w.queued)
 	}
 	known := fmt.Sprint(info.State, len(info.Attempts), info.SandboxIDs, live)
 	if w.every = min(2*w.every, latest); known != w.known {

@@ -38,11 +38,15 @@ type Secret struct {
 	Keys []string `json:"keys"`
 }
 
-// Limits of Modal's: a Sandbox lives a day at most. The margins are for a last checkpoint and for a successor.
+// Limits of Modal's: a Sandbox executes for a day at most. It is not known whether that counts from when it was asked for or
+// from when it has a machine, so what it may have waited in the queue is a margin of what comes before: a last checkpoint, or
+// a successor, which may have to wait for a machine itself. It costs one more hand-over in a month.
 const (
-	SandboxLimit    = 24 * time.Hour
-	attemptLimit    = SandboxLimit - 15*time.Minute
-	supervisorLimit = SandboxLimit - time.Hour
+	SandboxLimit     = 24 * time.Hour
+	AttemptMargin    = time.Hour
+	SupervisorMargin = 2 * time.Hour
+	attemptLimit     = SandboxLimit - AttemptMargin
+	supervisorLimit  = SandboxLimit - SupervisorMargin
 )
 
 // DefaultModal is on no GPU.

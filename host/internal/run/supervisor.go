@@ -27,13 +27,19 @@ type SupervisorClaim struct {
 	Spec *Spec `json:"spec,omitempty"`
 	// Stop is the request to stop that was there then, which means nothing any more.
 	Stop *StopRequest `json:"stop,omitempty"`
-	// Fruitless is how many attempts in a row have ended without progress when a successor takes over.
-	Fruitless int `json:"fruitless,omitempty"`
+	// Streak is that of the attempts when a successor takes over.
+	Streak
 	// PassedSecret names the Secret with the variables that the run passes on without a record of their values.
 	PassedSecret string `json:"passed_secret,omitempty"`
 	// HostSHA256 is the mtt-host that it is to be; the attempts are lived by the same.
 	HostSHA256 string    `json:"host_sha256"`
 	Time       time.Time `json:"time"`
+}
+
+// Streak is how many attempts in a row have ended in one way, the last one included.
+type Streak struct {
+	Fruitless   int `json:"fruitless,omitempty"`     // without progress
+	OutOfMemory int `json:"out_of_memory,omitempty"` // for want of memory
 }
 
 // SupervisorEnd is supervisors/<n>/end.json: why it left.

@@ -14,27 +14,31 @@ import (
 func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
+	look := func() {
+		err := r.Refresh(ctx)
+		if exit.Of(err) == exit.NotFound {
+			ask(err)
+			now()
+		}
+		if err != nil {
+			return
+		}
+		request, err := r.StopRequest()
+		if err == nil && request.Pending() && !request.Same(r.EarlierStop()) {
+			ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
+			if request.Now {
+				now()
+			}
+		}
+	}
+	look() // a request that is there before an attempt begins must not cost one
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			err := r.Refresh(ctx)
-			if exit.Of(err) == exit.NotFound {
-				ask(err)
-				now()
-				return
-			}
-			if err == nil {
-				request, err := r.StopRequest()
-				if err == nil && request.Pending() && !request.Same(r.EarlierStop()) {
-					ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
-					if request.Now {
-						now()
-					}
-				}
-			}
 			select {
 			case <-time.After(poll):
+				look()
 			case <-ctx.Done():
 				return
 			}

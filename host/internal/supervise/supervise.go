@@ -29,20 +29,21 @@ type Life interface {
 
 // Options say how a run is lived.
 type Options struct {
-	// Recover has an attempt that was killed followed by another, which is no retry, unless fruitlessMost in a row have
-	// ended without progress.
+	// Recover has an attempt that was killed followed by another, which is no retry, unless so many in a row have ended in
+	// one way that another would, too.
 	Recover bool
-	// Fruitless is how many have until now. It is kept up to date.
-	Fruitless *int
+	// Streak is how many have until now. It is kept up to date.
+	Streak *run.Streak
 	// Poll is how often it is looked whether somebody has asked for the end.
 	Poll time.Duration
 }
 
 // Here is how a run is lived on this machine.
-func Here() Options { return Options{Poll: 250 * time.Millisecond, Fruitless: new(int)} }
+func Here() Options { return Options{Poll: 250 * time.Millisecond, Streak: new(run.Streak)} }
 
-// fruitlessMost is how many attempts in a row may end without progress: more would not help, and each costs.
-const fruitlessMost = 3
+// streakMost is how many attempts in a row may end without progress, or for want of memory: more would not help, and each
+// costs.
+const streakMost = 3
 
 // Run lives attempts until one succeeds, is stopped, or fails with no retry left. An attempt that failed after it had
 // committed a newer checkpoint uses no retry up. The error carries the exit code of the run; the run itself is ended
@@ -66,20 +67,29 @@ func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (wor
 		last = &outcome
 		recover := options.Recover && outcome.State == run.Interrupted
 		if outcome.Progressed {
-			delay, *options.Fruitless = firstDelay, 0
+			delay, options.Streak.Fruitless = firstDelay, 0
 		} else {
-			*options.Fruitless++
+			options.Streak.Fruitless++
 			if !recover {
 				used++
 			}
+		}
+		if outcome.OutOfMemory {
+			options.Streak.OutOfMemory++
+		} else {
+			options.Streak.OutOfMemory = 0
 		}
 		switch {
 		case !retryable(outcome) || !recover && (allowed == 0 || used > allowed):
 			return outcome, conclude(r, outcome)
 		case stop.Err() != nil:
 			return stopBetween(r, outcome, context.Cause(stop))
-		case recover && *options.Fruitless >= fruitlessMost:
-			outcome.Err = exit.Errorf(exit.Interrupted, "%d attempts in a row have ended without progress; the last one: %w", *options.Fruitless, outcome.Err).
+		case recover && options.Streak.OutOfMemory >= streakMost:
+			outcome.Err = exit.Errorf(exit.Interrupted, "%d attempts in a row have run out of memory; the last one: %w", options.Streak.OutOfMemory, outcome.Err).
+				Hint("%s", exit.NextOf(outcome.Err))
+			return outcome, outcome.Err
+		case recover && options.Streak.Fruitless >= streakMost:
+			outcome.Err = exit.Errorf(exit.Interrupted, "%d attempts in a row have ended without progress; the last one: %w", options.Streak.Fruitless, outcome.Err).
 				Hint("Look at what they said: mtt-host logs %s\nTry again: mtt-host resume %s", r.ID, r.ID)
 			return outcome, outcome.Err
 		}

@@ -27,6 +27,8 @@ type Outcome struct {
 	Lived   time.Duration
 	// Progressed says that the attempt committed a checkpoint newer than the one it resumed from.
 	Progressed bool
+	// OutOfMemory says that its machine had not the memory that the attempt needed.
+	OutOfMemory bool
 }
 
 // ending is what is known when Train is over.
@@ -46,7 +48,7 @@ func (e ending) outcome() Outcome {
 	case exit.Of(e.volume) == exit.Interrupted: // it may go on elsewhere
 		return Outcome{State: run.Interrupted, Err: e.volume}
 	case e.volume != nil:
-		return Outcome{State: run.Interrupted, Err: unwritten(full(e.volume))}
+		return Outcome{State: run.Interrupted, Err: unwritten(e.volume)}
 	case e.cut:
 		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").
 			Hint("%s", exit.NextOf(e.asked))}

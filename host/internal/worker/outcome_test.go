@@ -10,17 +10,17 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
-// Where there are other machines, only what none of them would do better ends the run.
-func TestOnlyAFullVolumeEndsARunForWhatAMachineCannotDo(t *testing.T) {
+// Where there are other machines, what one of them cannot do is no end of the run.
+func TestNothingThatAMachineCannotDoEndsARun(t *testing.T) {
 	volume := func(errno syscall.Errno) error { return ending{volume: fmt.Errorf("save: %w", errno)}.outcome().Err }
 	for name, c := range map[string]struct {
 		err  error
 		want exit.Code
 	}{
 		"nothing":                        {nil, exit.OK},
-		"a full volume":                  {volume(syscall.ENOSPC), exit.Usage},
-		"a full volume at the start":     {outputs(syscall.EDQUOT), exit.Usage},
-		"a full volume at the last":      {newSyncer(func(context.Context) error { return syscall.ENOSPC }).now(t.Context()), exit.Usage},
+		"a full disk":                    {volume(syscall.ENOSPC), exit.Interrupted},
+		"a full disk at the start":       {outputs(syscall.EDQUOT), exit.Interrupted},
+		"a full disk at the last":        {newSyncer(func(context.Context) error { return syscall.ENOSPC }).now(t.Context()), exit.Interrupted},
 		"a mount that fails":             {volume(syscall.EIO), exit.Interrupted},
 		"a mount that is stale":          {outputs(syscall.ESTALE), exit.Interrupted},
 		"a full temporary directory":     {temporary(syscall.ENOSPC), exit.Interrupted},

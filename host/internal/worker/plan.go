@@ -154,7 +154,7 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 	if err := w.Run.MakeDirectories(); err != nil {
 		return plan, outputs(err)
 	}
-	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{Sync: plan.sync.now})
+	plan.store = dirstore.New(w.Run.Checkpoints(), dirstore.Options{FS: dirstore.Mount{}, Sync: plan.sync.now})
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return plan, outputs(err)
 	}

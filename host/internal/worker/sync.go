@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -78,8 +77,6 @@ func (s *syncer) insist(ctx context.Context) error {
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case isFull(err): // which only a person can mend
-			return exit.Errorf(exit.Usage, "the volume is full: %w", full(err))
 		case try == insistFor:
 			return exit.Errorf(exit.Interrupted, "the volume cannot be synced: %w", err)
 		}
@@ -91,29 +88,12 @@ func (s *syncer) insist(ctx context.Context) error {
 	}
 }
 
-// fullError is an error of the volume that says that it is full: no other machine mends that.
-type fullError struct{ error }
-
-func (f fullError) Unwrap() error { return f.error }
-
-// full marks an error of the volume.
-func full(err error) error {
-	if isFull(err) {
-		return fullError{err}
-	}
-	return err
-}
-
-// anotherMay has an error that may be this machine's own, such as a mount that fails, a GPU without a driver or a full
-// temporary directory, end the attempt and not the run: another machine may do better.
+// anotherMay has an error that may be this machine's own, such as a mount that fails, a disk that is full, a GPU without a
+// driver or a full temporary directory, end the attempt and not the run: another machine may do better. That includes a
+// volume that says it is full: a mount writes to this machine's disk first.
 func anotherMay(err error) error {
-	_, full := errors.AsType[fullError](err)
-	if code := exit.Of(err); full || code != exit.Usage && code != exit.Internal {
+	if code := exit.Of(err); code != exit.Usage && code != exit.Internal {
 		return err
 	}
 	return exit.Errorf(exit.Interrupted, "%w", err)
-}
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }

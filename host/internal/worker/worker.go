@@ -65,9 +65,8 @@ func (w *Worker) Say(attempt int, message string) error {
 }
 
 // Claimed lives attempt n, which a supervisor elsewhere has claimed, and for which nobody else writes to the run here.
-// It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end. exit.Usage: the volume is
-// full; nothing else of a machine's own ends the run. An OtherMachineError: the attempt was not begun, and is to be on another
-// machine.
+// It is as Attempt; but the attempt is claimed, so whatever keeps it from beginning is its end. Nothing of a machine's own
+// ends the run. An OtherMachineError: the attempt was not begun, and is to be on another machine.
 func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	plan, err := w.claimed(stop, n)
 	if plan == nil {
@@ -190,7 +189,6 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 
 // outputs says that the outputs could not be written.
 func outputs(err error) error {
-	err = full(err)
 	if limited := limit.Explain(err); limited != nil {
 		return limited
 	}

@@ -22,6 +22,13 @@ type Options struct {
 	Environment string // "": the profile's
 	Volume      string // by name
 	Create      Create
+	// Patience and Say are those of api.Options.
+	Patience time.Duration
+	Say      func(text string)
+}
+
+func (o Options) connect(ctx context.Context) (*api.Client, error) {
+	return api.Connect(ctx, api.Options{Environment: o.Environment, Patience: o.Patience, Say: o.Say})
 }
 
 // Create is what Open makes where it is missing.
@@ -36,6 +43,7 @@ const (
 // Backend is the runs on a volume of Modal's. It implements backend.Backend.
 type Backend struct {
 	ctx         context.Context
+	options     Options
 	client      *api.Client
 	environment string
 	app         string // id; "" where there is none: then nothing lives
@@ -48,13 +56,17 @@ type Backend struct {
 	watches map[string]*watch // by run
 }
 
-// Open connects to Modal. exit.Credentials, exit.Unavailable, and exit.NotFound: there is no such volume.
+// Open connects to Modal. exit.Usage: the volume can have no runs; exit.Credentials, exit.Unavailable; exit.NotFound: there is
+// no such volume.
 func Open(ctx context.Context, options Options) (_ *Backend, err error) {
-	client, err := api.Connect(ctx, options.Environment)
+	if err := checkRuns(options.Volume); err != nil {
+		return nil, err
+	}
+	client, err := options.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{ctx: ctx, client: client}
+	b := &Backend{ctx: ctx, client: client, options: options}
 	defer func() {
 		if err != nil {
 			client.Close()
@@ -93,7 +105,7 @@ func (b *Backend) VolumeName() string { return b.volume.name }
 
 // Volume is that of backend.Backend.
 func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, error) {
-	return OpenVolume(ctx, b.environment, name)
+	return OpenVolume(ctx, Options{Environment: b.environment, Volume: name, Patience: b.options.Patience, Say: b.options.Say})
 }
 
 // VolumeID is Modal's name of the volume that the runs are on, which no other volume ever has.
@@ -104,12 +116,7 @@ func (b *Backend) Close() error { return b.volume.Close() }
 
 // Put is that of run.Remote.
 func (b *Backend) Put(ctx context.Context, path string, raw []byte, exclusive bool) error {
-	err := b.mirror.put(ctx, path, raw, exclusive)
-	if errors.Is(err, backend.ErrFull) {
-		return exit.Errorf(exit.Usage, "volume %s is full: %w", b.volume.name, err).
-			Hint("Remove what is not needed: mtt-host volume rm %s PATH -b modal", b.volume.name)
-	}
-	return err
+	return b.mirror.put(ctx, path, raw, exclusive)
 }
 
 // Remove is that of run.Remote.
@@ -182,9 +189,13 @@ func (b *Backend) worker(ctx context.Context, run string) (id string, err error)
 	return b.client.SandboxNamed(ctx, b.environment, appOf(b.volume.name), workerName(run))
 }
 
-// askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine. The pieces have fixed numbers, so that
-// whoever asks again says nothing new. A Sandbox that has ended meanwhile is no error.
+// askToStop tells the worker in a Sandbox to stop, with StopLine or LimitLine, or at once with now. The pieces have fixed
+// numbers, so that asking again says nothing new; the second piece is for a worker that was asked before, and not at once. A
+// Sandbox that has ended meanwhile is no error.
 func askToStop(ctx context.Context, client *api.Client, sandbox, line string, now bool) error {
+	if now {
+		line = NowLine
+	}
 	err := client.WriteStdin(ctx, sandbox, 1, line+"\n")
 	if err == nil && now {
 		err = client.WriteStdin(ctx, sandbox, 2, NowLine+"\n")
@@ -261,19 +272,25 @@ func (b *Backend) endOf(ctx context.Context, r *run.Run, last run.Supervisor) *e
 	}
 	code := exit.Code(result.ExitCode)
 	switch {
+	case result.Status != api.Failure && b.neverPlaced(ctx, last.Sandbox.SandboxID):
+		return exit.Errorf(exit.Interrupted, "its supervisor never had a machine: Modal found none (%s%s)", result.Status, because(result)).
+			Hint("Try again: mtt-host resume %s", r.ID)
 	case result.Status != api.Failure:
 		return exit.Errorf(exit.Interrupted, "its supervisor was ended from outside (%s%s): the app may have been stopped, or the Sandbox", result.Status, because(result))
 	case code == exit.Mismatch:
 		return b.tampered(r)
 	case code == exit.Credentials:
 		return exit.Errorf(code, "the credentials that its supervisor had are refused")
-	case code == Full:
-		return exit.Errorf(exit.Usage, "its supervisor could not write to volume %s, which may be full", b.volume.name).
-			Hint("Make room, and go on: mtt-host volume rm %s PATH -b modal", b.volume.name)
 	default:
 		return exit.Errorf(exit.Interrupted, "its supervisor has left with exit code %d, and could not record why", code).
 			Hint("Look at what it said: modal app logs %s", last.Sandbox.AppID)
 	}
+}
+
+// neverPlaced says whether a Sandbox has ended without ever having had a machine, as far as Modal knows.
+func (b *Backend) neverPlaced(ctx context.Context, id string) bool {
+	placement, err := b.client.SandboxPlacement(ctx, id)
+	return err == nil && placement == api.Unplaced
 }
 
 // tampered says that the mtt-host on the volume is another than the one that was put there: it never ran.

@@ -96,7 +96,7 @@ func (s site) Ready(ctx context.Context, spec *run.Spec) error {
 }
 
 func (s site) Volume(t *testing.T) backend.Volume {
-	volume, err := modal.OpenVolume(t.Context(), "", s.volume)
+	volume, err := modal.OpenVolume(t.Context(), modal.Options{Volume: s.volume})
 	if err != nil {
 		t.Fatal(err)
 	}

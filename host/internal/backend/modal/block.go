@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/mtt-project/mtt/host/internal/backend/modal/api"
 )
 
 const (
@@ -36,17 +38,18 @@ var buffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 // blocks is how the blocks of a volume's files move, which go by HTTP to and from addresses that calls give.
 type blocks struct {
+	client    *api.Client // for its patience
 	http      *http.Client
 	budget    *semaphore.Weighted // bytes in motion
 	noDigests atomic.Bool         // the store does not tell digests by themselves
 }
 
-func newBlocks() *blocks {
+func newBlocks(client *api.Client) *blocks {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = connections, connections, connections
 	transport.DisableCompression = true // what a block has is compared by its digest
 	transport.WriteBufferSize, transport.ReadBufferSize = 64<<10, 64<<10
-	return &blocks{http: &http.Client{Transport: transport}, budget: semaphore.NewWeighted(inMotion)}
+	return &blocks{client: client, http: &http.Client{Transport: transport}, budget: semaphore.NewWeighted(inMotion)}
 }
 
 // trim cuts the zero bytes at the end of a block, which are neither hashed nor transferred.
@@ -131,9 +134,24 @@ func (b *blocks) put(ctx context.Context, address string, body *body) (proof []b
 	return io.ReadAll(io.LimitReader(response.Body, 64<<10))
 }
 
-// send makes one request, of which the answer may be cut to a part. Errors leave the address out: whoever has it needs no
-// token.
+// send makes a request, of which the answer may be cut to a part, and waits while the store limits requests. Errors leave
+// the address out: whoever has it needs no token.
 func (b *blocks) send(ctx context.Context, method, address string, body *body, part string) (*http.Response, context.CancelFunc, error) {
+	turn := b.client.NewTurn()
+	for {
+		response, cancel, err := b.sendOnce(ctx, method, address, body, part)
+		limit := api.LimitOf(err)
+		if limit == nil {
+			turn.Done(err)
+			return response, cancel, err
+		}
+		if err := turn.Wait(ctx, limit); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (b *blocks) sendOnce(ctx context.Context, method, address string, body *body, part string) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, blockTime)
 	request, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -165,6 +183,9 @@ func (b *blocks) send(ctx context.Context, method, address string, body *body, p
 		_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
 		response.Body.Close()
 		cancel()
+		if limit := api.LimitOfResponse(response); limit != nil {
+			return nil, nil, limit
+		}
 		return nil, nil, fmt.Errorf("the store of blocks answers %s", response.Status)
 	}
 	return response, cancel, nil

@@ -28,8 +28,9 @@ type Examination struct {
 	Host func() (Upload, error)
 	// Try also writes, and starts a Sandbox: see tryout.
 	Try bool
-	// Say is told what takes a while.
-	Say func(string)
+	// Say is told what takes a while, and Patience is that of api.Options.
+	Say      func(string)
+	Patience time.Duration
 }
 
 // Examine looks at what runs need of Modal. Without Try it only reads. It ends at the first problem that nothing can be
@@ -71,6 +72,10 @@ func (x *examiner) problem(name string, err error) {
 
 func (x *examiner) examine(ctx context.Context) {
 	x.worker()
+	if err := checkRuns(x.Volume); err != nil {
+		x.problem("volume", err)
+		return
+	}
 	if !x.connect(ctx) {
 		return
 	}
@@ -85,6 +90,8 @@ func (x *examiner) examine(ctx context.Context) {
 	x.findVolume(ctx)
 	x.contents(ctx)
 	x.secret(ctx)
+	x.add(doctor.Note, "plan", "the smallest one allows 10 GPUs, 100 containers and about 5 new Sandboxes a second, and keeps logs for a day (2026); Modal does not tell which one this is",
+		"See what yours allows: https://modal.com/settings/plans")
 	if !x.Try || ctx.Err() != nil {
 		return
 	}
@@ -125,7 +132,7 @@ func (x *examiner) worker() {
 // connect looks for credentials, and for Modal.
 func (x *examiner) connect(ctx context.Context) bool {
 	began := time.Now()
-	client, err := api.Connect(ctx, x.Environment)
+	client, err := api.Connect(ctx, api.Options{Environment: x.Environment, Patience: x.Patience, Say: x.Say})
 	switch {
 	case exit.Of(err) == exit.Credentials:
 		x.problem("credentials", err)
@@ -232,6 +239,8 @@ func (x *examiner) findVolume(ctx context.Context) {
 	default:
 		x.volume = volume
 		x.ok(name, "%s, version 2, %s", x.Volume, volume.remote.ID)
+		x.add(doctor.Note, name+" in beta", "of volumes of version 2, Modal says that it cannot yet guarantee that no data will be lost",
+			"Copy what you cannot lose: mtt-host volume sync "+x.Volume+" checkpoints/RUN DIR -b modal")
 	}
 }
 

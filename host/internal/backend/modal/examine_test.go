@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mtt-project/mtt/host/internal/backend"
 	"github.com/mtt-project/mtt/host/internal/backend/backendtest"
@@ -129,15 +130,15 @@ func TestATryOfModalFindsItAsItIs(t *testing.T) {
 	}
 }
 
-func TestATryOnAFullVolumeSaysSo(t *testing.T) {
+func TestATryThatModalDoesNotLetThroughSaysSo(t *testing.T) {
 	newLab(t, "--set", "volume-limit=1000")
 	e := examination(t)
-	e.Try = true
+	e.Try, e.Patience = true, time.Second
 	checks := modal.Examine(t.Context(), e)
-	if code := doctor.Code(checks); code == exit.OK {
-		t.Errorf("nothing is wrong with a full volume: %+v", checks)
+	if code := doctor.Code(checks); code != exit.Unavailable {
+		t.Errorf("exit code %d, want 69: %+v", code, checks)
 	}
-	want(t, checks, "try: files", doctor.Problem, "full")
+	want(t, checks, "try: files", doctor.Problem, "it holds 1000 bytes")
 }
 
 func TestExamineWithoutCredentials(t *testing.T) {

@@ -156,7 +156,7 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 		})
 		switch {
 		case result != nil || errors.Is(err, api.ErrNotFound):
-			return l.ended(ctx, asked, attempt, result, !l.succeeds)
+			return l.ended(ctx, asked, attempt, result)
 		case err != nil:
 			return worker.Outcome{}, err
 		}
@@ -167,19 +167,25 @@ func (l *life) goOn(ctx context.Context, asked asked, attempt run.Attempt) (work
 		return worker.Outcome{}, err
 	}
 	if sandbox == "" {
-		if info := l.unrecorded(ctx, attempt); info != nil {
+		info, unplaced, err := l.unrecorded(ctx, attempt)
+		switch {
+		case err != nil:
+			return worker.Outcome{}, err
+		case info != nil:
 			on := machine{info.ID, gpuText(info.Task.GPU), info.Task.Started}
 			if attempt.Sandbox, err = l.record(ctx, attempt, on); err != nil {
 				return worker.Outcome{}, err
 			}
 			return l.goOn(ctx, asked, attempt)
+		case unplaced && attempt.Start == nil:
+			return l.begin(ctx, asked, attempt, "")
 		}
 	}
 	// Without a Sandbox, one that has handed over was waiting for a machine; of one that was killed, that is not certain.
 	if sandbox != "" || l.succeeds && attempt.Start == nil {
 		return l.begin(ctx, asked, attempt, sandbox)
 	}
-	return l.ended(ctx, asked, attempt, nil, !l.succeeds)
+	return l.ended(ctx, asked, attempt, nil)
 }
 
 // begin finds a machine for an attempt that was claimed. sandbox is one that was made for it already; "" for none.
@@ -272,9 +278,12 @@ func (l *life) watch(ctx context.Context, asked asked, attempt run.Attempt) (wor
 			if a.err != nil {
 				return worker.Outcome{}, a.err
 			}
-			return l.ended(ctx, asked, attempt, a.result, false)
+			return l.ended(ctx, asked, attempt, a.result)
 		case <-stop:
 			stop = nil
+			if asked.now.Err() != nil {
+				continue // at once, which comes next
+			}
 			l.say("asking attempt %d to stop", attempt.Number)
 			terminate = time.After(orderly(l.run))
 			ask(false)
@@ -315,9 +324,8 @@ func (l *life) untilEnd(ctx context.Context, id string) (result *api.Result, err
 	return nil, context.Cause(ctx)
 }
 
-// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says. former says that it
-// had before a person had the run go on.
-func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *api.Result, former bool) (worker.Outcome, error) {
+// ended judges an attempt whose Sandbox has ended: by its own records first, then by what Modal says.
+func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, result *api.Result) (worker.Outcome, error) {
 	attempts, err := l.attempts(ctx)
 	if err != nil {
 		return worker.Outcome{}, err
@@ -358,7 +366,8 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 		outcome.State, outcome.Err = run.Interrupted, exit.Errorf(exit.Interrupted, "killed before it had written its result")
 		return outcome, nil
 	}
-	outcome.State, outcome.Err = l.judge(asked.cause(), result, former)
+	outcome.State, outcome.Err = l.judge(asked.cause(), result)
+	outcome.OutOfMemory = result != nil && result.Status.OutOfMemory() != ""
 	l.say("attempt %d has ended: %v", attempt.Number, outcome.Err)
 	return outcome, l.endAt(ctx, attempt.Number, outcome, l.over(ctx, attempt))
 }
@@ -372,13 +381,9 @@ func (l *life) over(ctx context.Context, attempt run.Attempt) time.Time {
 	return l.task(ctx, attempt.Sandbox.SandboxID).Finished
 }
 
-// Full is what a worker or a supervisor exits with that finds the volume full. It is not exit.Usage, since a program of Go's
-// that crashes exits with the same number.
-const Full exit.Code = 73
-
 // judge says what the end of a Sandbox means whose worker has left no word. Only what the worker itself would exit with
 // is believed of its exit code: a Sandbox that was killed has any.
-func (l *life) judge(asked error, result *api.Result, former bool) (run.State, error) {
+func (l *life) judge(asked error, result *api.Result) (run.State, error) {
 	if asked != nil {
 		return run.Stopped, exit.Errorf(exit.Of(asked), "%w; it was ended before it had left by itself", asked)
 	}
@@ -387,17 +392,17 @@ func (l *life) judge(asked error, result *api.Result, former bool) (run.State, e
 	}
 	code := exit.Code(result.ExitCode)
 	switch {
+	case result.Status.OutOfMemory() != "":
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox ran out of memory: %s (%s)%s; it needs a larger --memory", result.Status.OutOfMemory(), result.Status, because(result)).
+			Hint("Give it more: mtt-host resume %s --memory SIZE", l.run.ID)
 	case result.Status != api.Failure:
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s%s", result.Status, because(result))
 	case code == exit.TrainFailed || code == exit.Plugin:
 		return run.Failed, exit.Errorf(code, "the experiment failed; what it said is in the log")
-	case code == Full && former: // and room was made since
-		return run.Interrupted, exit.Errorf(exit.Interrupted, "the outputs could not be written: the volume was full")
-	case code == Full:
-		return run.Interrupted, exit.Errorf(exit.Usage, "the outputs could not be written: the volume may be full").
-			Hint("Make room on volume %s, and go on: mtt-host resume %s", l.backend.volume.name, l.run.ID)
 	case code == exit.Mismatch:
 		return run.Interrupted, l.backend.tampered(l.run)
+	case code == exit.Interrupted:
+		return run.Interrupted, exit.Errorf(exit.Interrupted, "its worker could not go on, nor record why: the disk of its machine may be full")
 	default:
 		return run.Interrupted, exit.Errorf(exit.Interrupted, "its Sandbox was ended: %s, exit code %d%s", result.Status, code, because(result))
 	}
@@ -477,7 +482,7 @@ func (l *life) retry(ctx context.Context, what string, do func() error) error {
 
 // decidable leaves refusals that are decided on, and gives what is left an exit code.
 func decidable(err error) error {
-	if errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrExists) || errors.Is(err, api.ErrExhausted) {
+	if errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrExists) {
 		return err
 	}
 	return api.Explain(err)

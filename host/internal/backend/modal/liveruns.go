@@ -19,7 +19,11 @@ import (
 // environment and has this one mounted. exit.StillRunning: one does. A run that begins only now is not seen, since Modal
 // has no lock for a volume.
 func (v *Volume) InUse(ctx context.Context, path string) error {
-	app, environment, err := v.client.FindApp(ctx, appOf(v.name), false)
+	own := appOf(v.name)
+	if checkRuns(v.name) != nil { // then nothing on it is a run; that it is data of others is seen all the same
+		own = appOf("")
+	}
+	app, environment, err := v.client.FindApp(ctx, own, false)
 	if err != nil {
 		return err
 	}

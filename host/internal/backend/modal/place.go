@@ -42,54 +42,107 @@ func (l *life) gpus() []string {
 // It begins with the Sandbox that was made already, "" for none. Without an error, no Sandbox says that it was asked to stop
 // meanwhile; with one, the Sandbox may be there still.
 func (l *life) place(ctx context.Context, asked asked, attempt run.Attempt, sandbox string) (machine, error) {
-	gpus := l.gpus()
-	on, next := machine{sandbox: sandbox}, 0
+	p := placing{life: l, asked: asked, attempt: attempt, gpus: l.gpus(), pause: firstRefused, on: machine{sandbox: sandbox}}
 	if sandbox != "" {
 		task := l.task(ctx, sandbox)
-		next = indexOf(gpus, task)
-		if on.since = task.Started; on.since.IsZero() {
-			on.since = attempt.Claim.Time
+		p.next = indexOf(p.gpus, task)
+		if p.on.since = task.Started; p.on.since.IsZero() {
+			p.on.since = attempt.Claim.Time
 		}
 	}
-	for pause := firstRefused; ; pause = min(2*pause, lastRefused) {
-		for ; next < len(gpus); next++ {
-			on.gpu = gpus[next]
-			if on.sandbox == "" {
-				if asked.cause() != nil {
-					return machine{}, nil
-				}
-				var err error
-				on.since = steadyNow()
-				on.sandbox, err = l.create(ctx, attempt, on.gpu)
-				if errors.Is(err, api.ErrExhausted) || errors.Is(err, api.ErrExists) {
-					if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" now: "+err.Error()); err != nil {
-						return machine{}, err
-					}
-					on.sandbox = ""
-					continue
-				}
-				if err != nil {
-					return on, err
-				}
-			}
-			began, err := l.began(ctx, asked, attempt, &on, len(gpus) > 1)
-			if began || err != nil {
-				return on, err
-			}
-			on.sandbox = ""
-			if asked.cause() != nil {
-				return machine{}, nil
-			}
+	for {
+		wait, err := p.tryAll(ctx)
+		if wait == 0 || err != nil {
+			return p.on, err
 		}
-		next = 0
 		select {
-		case <-time.After(pause):
+		case <-time.After(wait):
 		case <-asked.stop.Done():
 			return machine{}, nil
 		case <-l.handOver:
 			return machine{}, errHandOver
 		}
 	}
+}
+
+// placing is the search for the machine of an attempt.
+type placing struct {
+	*life
+	asked   asked
+	attempt run.Attempt
+	gpus    []string
+	next    int // of gpus
+	on      machine
+	pause   time.Duration // after every GPU of the list was refused
+	limited int           // times in a row that Modal did not even look for one
+	reason  string        // why the attempt is said to be QUEUED
+}
+
+// tryAll tries the rest of the list, and returns how long to wait before it is tried anew; 0: on is what has come of it.
+func (p *placing) tryAll(ctx context.Context) (wait time.Duration, err error) {
+	for ; p.next < len(p.gpus); p.next++ {
+		p.on.gpu = p.gpus[p.next]
+		if p.on.sandbox == "" {
+			if p.asked.cause() != nil {
+				p.on = machine{}
+				return 0, nil
+			}
+			if wait, err := p.create(ctx); err != nil || wait > 0 {
+				return wait, err
+			}
+		}
+		if p.on.sandbox == "" { // refused
+			continue
+		}
+		placed, err := p.began(ctx)
+		if placed || err != nil {
+			return 0, err
+		}
+		p.on.sandbox = ""
+	}
+	p.next = 0
+	wait, p.pause = p.pause, min(2*p.pause, lastRefused)
+	return wait, nil
+}
+
+// create makes a Sandbox on the GPU that is tried; on has none if Modal has no such GPU now. wait: nor would it make another.
+func (p *placing) create(ctx context.Context) (wait time.Duration, err error) {
+	p.on.since = steadyNow()
+	p.on.sandbox, err = p.life.create(ctx, p.attempt, p.on.gpu)
+	limit := api.LimitOf(err)
+	switch {
+	case limit != nil && limit.Kind != api.NoMachine:
+		wait, p.next = limit.Pause(p.limited), 0
+		p.limited++
+	case limit != nil, errors.Is(err, api.ErrExists):
+		p.limited = 0
+	default:
+		p.limited = 0
+		return 0, err
+	}
+	p.on.sandbox = ""
+	return wait, p.queued(ctx, p.reasonOf(err))
+}
+
+// reasonOf is why no Sandbox could be made on the GPU that is tried.
+func (p *placing) reasonOf(err error) string {
+	text := err.Error()
+	if limit := api.LimitOf(err); limit != nil {
+		if limit.Kind != api.NoMachine {
+			return text
+		}
+		text = limit.Text
+	}
+	return "Modal has no " + orCPU(p.on.gpu) + " now: " + text
+}
+
+// queued says why the attempt is QUEUED, unless it was said.
+func (p *placing) queued(ctx context.Context, reason string) error {
+	if reason == p.reason {
+		return nil
+	}
+	p.reason = reason
+	return p.waiting(ctx, p.attempt, reason)
 }
 
 // listed are the Sandboxes of the run, also those that have ended, as far as Modal says anything of them.
@@ -114,14 +167,26 @@ func (l *life) task(ctx context.Context, sandbox string) api.Task {
 	return api.Task{}
 }
 
-// unrecorded is the Sandbox that an attempt lived in whose supervisor was killed before it could record that; nil for none.
-func (l *life) unrecorded(ctx context.Context, attempt run.Attempt) *api.SandboxInfo {
+// unrecorded is the Sandbox that an attempt executed in whose supervisor was killed before it could record that; nil for
+// none. unplaced: there was one, and it has ended without ever having had a machine.
+func (l *life) unrecorded(ctx context.Context, attempt run.Attempt) (_ *api.SandboxInfo, unplaced bool, err error) {
 	for _, info := range l.listed(ctx) {
-		if info.Tags[attemptTag] == fmt.Sprint(attempt.Number) && !info.Task.Started.IsZero() {
-			return &info
+		switch {
+		case info.Tags[attemptTag] != fmt.Sprint(attempt.Number):
+		case !info.Task.Started.IsZero():
+			return &info, false, nil
+		default:
+			err = l.retry(ctx, "look for a machine", func() error {
+				placement, err := l.backend.client.SandboxPlacement(ctx, info.ID)
+				unplaced = unplaced || placement == api.Unplaced
+				return err
+			})
+			if err != nil && !errors.Is(err, api.ErrNotFound) {
+				return nil, false, err
+			}
 		}
 	}
-	return nil
+	return nil, unplaced, nil
 }
 
 // indexOf is the place in a list of the GPU that a Sandbox was made with; the first, where Modal does not say.
@@ -141,18 +206,20 @@ func orCPU(gpu string) string {
 
 // createOnce makes the Sandbox of an attempt of what was found. One of its name that lives already is it, if the answer to
 // an earlier call may have been lost. If not, it is one that a supervisor which died has asked for and never recorded, for
-// an attempt that is judged already: nobody would see to what it does, so it is ended. api.ErrExhausted,
-// api.ErrExists: none can be made now.
+// an attempt that is judged already: nobody would see to what it does, so it is ended. *api.Limit, api.ErrExists: none can
+// be made now.
 func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) (id string, err error) {
 	modal := l.run.Spec.Options.Modal
-	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-orderly(l.run)) // so that Modal's own never comes before it has saved
+	// So that Modal's own limit does not come before the worker has saved.
+	margin := orderly(l.run) + run.AttemptMargin
+	limit := min(time.Duration(modal.AttemptLimit), run.SandboxLimit-margin)
 	config, err := gpuConfig(gpu)
 	if err != nil {
 		return "", err
 	}
 	d := api.Sandbox{
 		Name: workerName(l.run.ID), Image: l.image, GPU: config, CPU: modal.CPU, MemoryMiB: modal.MemoryMiB, Capped: modal.MaxCost > 0,
-		Limit:   (limit + orderly(l.run)).Round(time.Second),
+		Limit:   (limit + margin).Round(time.Second),
 		Secrets: l.secrets,
 		Mounts:  append([]api.Mount{{VolumeID: modal.VolumeID, Path: MountPath}}, l.mounts...),
 		Command: bootstrap(modal.HostSHA256, "work", l.run.ID, "--outputs", MountPath, "--attempt", fmt.Sprint(attempt.Number), "--limit", limit.String()),
@@ -160,9 +227,9 @@ func (l *life) createOnce(ctx context.Context, attempt run.Attempt, gpu string) 
 	lost := false // an answer may have been
 	err = l.retry(ctx, "make a Sandbox", func() error {
 		for again := 0; ; again++ {
-			var tried int
-			id, tried, err = l.backend.client.CreateSandbox(ctx, l.backend.app, d)
-			lost = lost || tried > 0
+			var lostNow bool
+			id, lostNow, err = l.backend.client.TryCreateSandbox(ctx, l.backend.app, d)
+			lost = lost || lostNow
 			if errors.Is(err, api.ErrInvalid) {
 				return exit.Errorf(exit.Usage, "Modal refuses the Sandbox for %s: %s", orCPU(gpu), api.RefusalOf(err).Text).
 					Hint("Ask for another GPU: mtt-host resume %s --gpu TYPE", l.run.ID)
@@ -201,40 +268,48 @@ func (l *life) find(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// began waits until a Sandbox has a machine. If it is not to be waited for any longer, it is terminated.
-func (l *life) began(ctx context.Context, asked asked, attempt run.Attempt, on *machine, others bool) (bool, error) {
+// began waits until the Sandbox has a machine. If it ends without one, another has to be made; if it is not to be waited for
+// any longer, it is terminated.
+func (p *placing) began(ctx context.Context) (placed bool, err error) {
 	since := time.Now()
-	said := false
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		looked, began := steadyNow(), false
-		err := l.retry(ctx, "look for a machine", func() (err error) {
-			began, err = l.backend.client.SandboxStarted(ctx, on.sandbox)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, lookEvery(time.Since(since))) {
+		looked, placement := steadyNow(), api.Queued
+		err := p.retry(ctx, "look for a machine", func() (err error) {
+			placement, err = p.backend.client.SandboxPlacement(ctx, p.on.sandbox)
 			return err
 		})
-		if errors.Is(err, api.ErrNotFound) {
+		switch {
+		case errors.Is(err, api.ErrNotFound):
 			return true, nil // it is over, which the watch finds out
+		case err != nil || placement == api.Placed:
+			return placement == api.Placed, err
+		case placement == api.Unplaced:
+			p.say("Sandbox %s has ended without a machine", p.on.sandbox)
+			return false, p.queued(ctx, "Modal found no "+orCPU(p.on.gpu)+" for the Sandbox and ended it: another is made")
 		}
-		if began || err != nil {
-			return began, err
-		}
-		on.since = looked
+		p.on.since = looked
 		queued := time.Since(since)
-		if queued >= queuedFor && !said {
-			said = true
-			if err := l.waiting(ctx, attempt, "Modal has no "+orCPU(on.gpu)+" free: the Sandbox is in its queue"); err != nil {
+		if queued >= queuedFor {
+			if err := p.queued(ctx, "Modal has no "+orCPU(p.on.gpu)+" free: the Sandbox is in its queue"); err != nil {
 				return false, err
 			}
 		}
-		if others && queued >= patience || asked.cause() != nil {
-			return false, l.terminate(ctx, on.sandbox)
+		if len(p.gpus) > 1 && queued >= patience || p.asked.cause() != nil {
+			return false, p.terminate(ctx, p.on.sandbox)
 		}
 		select {
 		case <-time.After(wait):
-		case <-asked.stop.Done():
-		case <-l.handOver:
+		case <-p.asked.stop.Done():
+		case <-p.handOver:
 			return false, errHandOver
 		}
 	}
+}
+
+// lookEvery is how often to look whether a Sandbox has a machine that has waited for one so long: that this is seen late costs
+// nothing, since the worker begins by itself.
+func lookEvery(queued time.Duration) time.Duration {
+	return min(max(time.Second, queued/10), 15*time.Second)
 }
 
 // terminate ends a Sandbox, and waits until it has: its name must be free.

@@ -52,19 +52,17 @@ func (b *Backend) Send(ctx context.Context, uploads []Upload, moved func(int64))
 			Open: func() (backend.Content, error) { return os.Open(upload.Path) },
 		})
 	}
-	err := b.volume.Put(ctx, sources, backend.PutOptions{Moved: moved})
-	if errors.Is(err, backend.ErrFull) {
-		return exit.Errorf(exit.Usage, "volume %s is full: %w", b.volume.name, err).
-			Hint("Remove what is not needed: mtt-host volume rm %s PATH -b modal", b.volume.name)
-	}
-	return err
+	return b.volume.Put(ctx, sources, backend.PutOptions{Moved: moved})
 }
 
 // Check looks whether Modal has what a run asks for: its volumes with data, and its Secrets; and others that are needed for
 // it. exit.NotFound: it has not.
 func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secret) error {
 	for _, volume := range spec.Options.Mounts {
-		if _, err := b.client.FindVolume(ctx, volume); err != nil {
+		if err := CheckVolume(volume); err != nil {
+			return err
+		}
+		if _, err := findVolume(ctx, b.client, volume); err != nil {
 			return dataError(volume, "--mount VOLUME:NAME", decidable(err))
 		}
 	}
@@ -77,8 +75,8 @@ func (b *Backend) Check(ctx context.Context, spec *run.Spec, others ...run.Secre
 }
 
 // Check is that of Backend, where the volume that the run is to be on is not there yet.
-func Check(ctx context.Context, environment string, spec *run.Spec, others ...run.Secret) error {
-	client, err := api.Connect(ctx, environment)
+func Check(ctx context.Context, options Options, spec *run.Spec, others ...run.Secret) error {
+	client, err := options.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,7 +115,7 @@ func (b *Backend) Detach(ctx context.Context, r *run.Run) error {
 	}
 	b.forget()
 	err = b.startSupervisor(ctx, r, n, d)
-	if api.RefusalOf(err) != nil { // so that nobody waits for it
+	if api.RefusalOf(err) != nil || api.LimitOf(err) != nil { // so that nobody waits for it
 		end := run.SupervisorEnd{Code: exit.Unavailable, Cause: "it could not be started: " + err.Error()}
 		return errors.Join(api.Explain(err), r.WriteSupervisorEnd(n, end), b.forgetPassed(ctx, passed))
 	}
@@ -155,7 +153,7 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (api.Sandbo
 	}
 	return api.Sandbox{
 		Name: supervisorName(r.ID, n), Image: image, Secrets: []string{secret}, CPU: supervisorCores, MemoryMiB: supervisorMemory, Capped: true,
-		Limit:  min(time.Duration(modal.SupervisorLimit)+30*time.Minute, run.SandboxLimit).Round(time.Second),
+		Limit:  min(time.Duration(modal.SupervisorLimit)+run.SupervisorMargin, run.SandboxLimit).Round(time.Second),
 		Mounts: []api.Mount{{VolumeID: modal.VolumeID, Path: MountPath, ReadOnly: true}},
 		Command: bootstrap(modal.HostSHA256, superviseCommand, r.ID, "--number", fmt.Sprint(n),
 			"--volume", modal.Volume, "--volume-id", modal.VolumeID, "--limit", modal.SupervisorLimit.String(), "--modal-env", b.environment),
@@ -165,21 +163,77 @@ func (b *Backend) supervisor(ctx context.Context, r *run.Run, n int) (api.Sandbo
 // superviseCommand is mtt-host's for what supervises a run on Modal.
 const superviseCommand = "supervise-modal"
 
-// startSupervisor makes the Sandbox of supervisor n, which is claimed, and records it.
+// startSupervisor makes the Sandbox of supervisor n, which is claimed, waits until it has a machine, and records it: one that
+// ends without a machine leaves no word, and is replaced. A client without patience waits for a short time only.
 func (b *Backend) startSupervisor(ctx context.Context, r *run.Run, n int, d api.Sandbox) error {
-	id, _, err := b.client.CreateSandbox(ctx, b.app, d)
+	var late <-chan time.Time
+	if b.options.Patience > 0 {
+		late = time.After(soon)
+	}
+	for unplaced := 0; ; unplaced++ {
+		id, err := b.createSupervisor(ctx, r, d)
+		if err != nil || id == "" { // "": it has ended already, and has recorded that by itself
+			return err
+		}
+		placement, err := b.placement(ctx, id, late)
+		if err != nil {
+			return err
+		}
+		if placement != api.Unplaced {
+			return b.recordSupervisor(r, n, id)
+		}
+		select {
+		case <-late:
+			return exit.Errorf(exit.Unavailable, "Modal has found no machine for the supervisor of run %s", r.ID).
+				Hint("Try again: mtt-host resume %s", r.ID)
+		default:
+			if err := api.Pause(ctx, unplaced); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// createSupervisor makes the Sandbox of a supervisor that is claimed; "": it has ended already.
+func (b *Backend) createSupervisor(ctx context.Context, r *run.Run, d api.Sandbox) (id string, err error) {
+	id, _, err = b.client.CreateSandbox(ctx, b.app, d)
 	if errors.Is(err, api.ErrExists) { // the answer to an earlier try was lost: the claim makes it ours
 		id, err = b.client.SandboxNamed(ctx, b.environment, appOf(r.Spec.Options.Modal.Volume), d.Name)
 	}
-	if err != nil || id == "" { // "": it has ended already, and has recorded that by itself
-		return err
-	}
-	// It does this itself, but not if it cannot even begin; then it is asked why.
-	err = r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: steadyNow()})
+	return id, err
+}
+
+// recordSupervisor records the Sandbox of supervisor n. The supervisor does this itself, but not if it cannot even begin; then
+// it is asked why.
+func (b *Backend) recordSupervisor(r *run.Run, n int, id string) error {
+	err := r.WriteSupervisorSandbox(n, run.Sandbox{SandboxID: id, AppID: b.app, Time: steadyNow()})
 	if errors.Is(err, fs.ErrExist) || exit.Of(err) == exit.Unavailable {
 		return nil
 	}
 	return err
+}
+
+// soon is how long a command that does not wait for anything else waits for the machine of a supervisor.
+const soon = 10 * time.Second
+
+// placement waits until a Sandbox has a machine, or has ended without one, or until late.
+func (b *Backend) placement(ctx context.Context, id string, late <-chan time.Time) (placement api.Placement, err error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		placement, err = b.client.SandboxPlacement(ctx, id)
+		if errors.Is(err, api.ErrNotFound) { // it has ended long ago
+			return api.Placed, nil
+		}
+		if err != nil || placement != api.Queued {
+			return placement, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-late:
+			return api.Queued, nil
+		case <-ctx.Done():
+			return api.Queued, context.Cause(ctx)
+		}
+	}
 }
 
 // secretName is the Secret that supervisors have Modal's credentials from. It is kept up to date by whoever starts one.

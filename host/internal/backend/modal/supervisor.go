@@ -66,7 +66,7 @@ func (s Supervision) open(ctx context.Context) (*life, error) {
 	l := &life{backend: b, number: s.Number, version: s.Version, say: s.Say, handOver: time.After(s.Limit)}
 	var client *api.Client
 	err := l.retry(ctx, "connect to Modal", func() (err error) {
-		client, err = api.Connect(ctx, s.Environment)
+		client, err = api.Connect(ctx, api.Options{Environment: s.Environment, Say: func(text string) { s.Say("%s", text) }})
 		return err
 	})
 	if err != nil {
@@ -131,10 +131,10 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
-	fruitless := claim.Fruitless
-	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Fruitless: &fruitless, Poll: pollEvery})
+	streak := claim.Streak
+	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Streak: &streak, Poll: pollEvery})
 	if errors.Is(err, errHandOver) {
-		return l.succeed(ctx, s, fruitless)
+		return l.succeed(ctx, s, streak)
 	}
 	return err
 }
@@ -232,7 +232,7 @@ func dataError(volume, instead string, err error) error {
 }
 
 // succeed starts a successor.
-func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error {
+func (l *life) succeed(ctx context.Context, s Supervision, streak run.Streak) error {
 	next := s.Number + 1
 	var d api.Sandbox
 	err := l.retry(ctx, "find the image of a successor", func() (err error) {
@@ -243,19 +243,13 @@ func (l *life) succeed(ctx context.Context, s Supervision, fruitless int) error 
 		return err
 	}
 	// One claim, however often it is tried: another of its own would look to it like somebody else's.
-	claim := run.SupervisorClaim{Fruitless: fruitless, PassedSecret: l.passed, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: steadyNow()}
+	claim := run.SupervisorClaim{Streak: streak, PassedSecret: l.passed, HostSHA256: l.run.Spec.Options.Modal.HostSHA256, Time: steadyNow()}
 	err = l.retry(ctx, "claim a successor", func() error { return l.run.ClaimSupervisor(next, claim) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errSuperseded, err)
 	}
 	if err == nil {
-		err = l.retry(ctx, "start a successor", func() error {
-			err := l.backend.startSupervisor(ctx, l.run, next, d)
-			if errors.Is(err, api.ErrExhausted) { // for now: there is half an hour left to try in
-				err = exit.Errorf(exit.Unavailable, "Modal has no machine for it: %w", err)
-			}
-			return err
-		})
+		err = l.retry(ctx, "start a successor", func() error { return l.backend.startSupervisor(ctx, l.run, next, d) })
 	}
 	if err == nil {
 		err = l.retry(ctx, "record the successor", func() error {

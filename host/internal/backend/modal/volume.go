@@ -23,14 +23,17 @@ type Volume struct {
 	remote api.Volume
 }
 
-// OpenVolume connects to Modal, as Connect does, and looks a volume up.
+// OpenVolume connects to Modal, as Open does, and looks a volume up.
 // fs.ErrNotExist: there is no such volume.
-func OpenVolume(ctx context.Context, environment, name string) (*Volume, error) {
-	client, err := api.Connect(ctx, environment)
+func OpenVolume(ctx context.Context, options Options) (*Volume, error) {
+	if err := CheckVolume(options.Volume); err != nil {
+		return nil, err
+	}
+	client, err := options.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	volume, err := findVolume(ctx, client, name)
+	volume, err := findVolume(ctx, client, options.Volume)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -52,7 +55,7 @@ func findVolume(ctx context.Context, client *api.Client, name string) (*Volume, 
 }
 
 func newVolume(client *api.Client, name string, found api.Volume) *Volume {
-	return &Volume{client: client, blocks: newBlocks(), name: name, remote: found}
+	return &Volume{client: client, blocks: newBlocks(client), name: name, remote: found}
 }
 
 // exists looks whether the volume is there still. exit.NotFound: it was deleted.
@@ -155,8 +158,8 @@ func (v *Volume) Remove(ctx context.Context, name string, recursive bool) error 
 			return backend.PathError("remove", name, backend.ErrIsDirectory)
 		}
 	}
-	tried, err := v.client.RemoveFile(ctx, v.remote, clean, recursive)
-	if errors.Is(err, api.ErrNotFound) && tried > 0 {
+	lost, err := v.client.RemoveFile(ctx, v.remote, clean, recursive)
+	if errors.Is(err, api.ErrNotFound) && lost {
 		return nil // the try whose answer was lost has removed it
 	}
 	return pathError("remove", name, err)
@@ -175,8 +178,6 @@ func pathError(op, name string, err error) error {
 		return backend.PathError(op, name, fs.ErrNotExist)
 	case errors.Is(err, api.ErrExists):
 		return backend.PathError(op, name, fs.ErrExist)
-	case errors.Is(err, api.ErrExhausted):
-		return backend.PathError(op, name, backend.ErrFull)
 	default:
 		return backend.PathError(op, name, refused)
 	}

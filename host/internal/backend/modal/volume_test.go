@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
@@ -49,7 +50,7 @@ func (l *lab) create(version pb.VolumeFsVersion) string {
 
 func (l *lab) open(t *testing.T, name string) *modal.Volume {
 	t.Helper()
-	volume, err := modal.OpenVolume(t.Context(), "", name)
+	volume, err := modal.OpenVolume(t.Context(), modal.Options{Volume: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +120,17 @@ func TestACallThatModalNoLongerHas(t *testing.T) {
 	}
 }
 
-func TestAFullVolumeIsErrFull(t *testing.T) {
+// No volume of version 2 has a size: what Modal does not take now it may take later.
+func TestAPutThatModalDoesNotTakeNowIsNoFullVolume(t *testing.T) {
 	l := newLab(t, "--set", "volume-limit=10")
-	v := l.open(t, l.create(v2))
-	err := v.Put(t.Context(), []backend.Source{backendtest.Source("f", make([]byte, 11))}, backend.PutOptions{})
-	if !errors.Is(err, backend.ErrFull) {
-		t.Errorf("%v, want ErrFull", err)
+	v, err := modal.OpenVolume(t.Context(), modal.Options{Volume: l.create(v2), Patience: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	err = v.Put(t.Context(), []backend.Source{backendtest.Source("f", make([]byte, 11))}, backend.PutOptions{})
+	if errors.Is(err, backend.ErrFull) || exit.Of(err) != exit.Unavailable || !strings.Contains(err.Error(), "it holds 10 bytes") {
+		t.Errorf("%v, want exit code 69 and Modal's words", err)
 	}
 }
 

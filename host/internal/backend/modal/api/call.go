@@ -13,40 +13,61 @@ import (
 // Tries is how often something is tried that may pass. With the pauses between, that is a quarter of a minute.
 const Tries = 9
 
-// do makes a call until it succeeds, or fails with what does not pass. A *Refusal is for the caller to decide on; all
-// other errors are final and have an exit code. tried is how many tries failed before the one that decided: if any
-// did, it may have been carried out.
-func (c *Client) do(ctx context.Context, name string, call func(context.Context, pb.ModalClientClient) error) (tried int, err error) {
+// do makes a call until it succeeds, or fails with what does not pass, and waits while Modal limits it. A *Refusal is for
+// the caller to decide on; all other errors are final and have an exit code. lost says that an earlier try failed which may
+// have been carried out.
+func (c *Client) do(ctx context.Context, name string, call func(context.Context, pb.ModalClientClient) error) (lost bool, err error) {
+	turn := c.NewTurn()
+	for {
+		lostNow, err := c.try(ctx, name, call)
+		lost = lost || lostNow
+		limit, limited := err.(*Limit)
+		if !limited {
+			turn.Done(err)
+			return lost, err
+		}
+		if err := turn.Wait(ctx, limit); err != nil {
+			return lost, err
+		}
+	}
+}
+
+// try is do for who sees to limits himself: what Modal limits is a *Limit.
+func (c *Client) try(ctx context.Context, name string, call func(context.Context, pb.ModalClientClient) error) (lost bool, err error) {
 	renewed := false
-	for ; ; tried++ {
+	for tried := 0; ; tried++ {
 		on := c.connection()
 		err := call(ctx, on.raw)
 		if err == nil {
-			return tried, nil
+			return lost, nil
 		}
 		if ctx.Err() != nil {
-			return tried, context.Cause(ctx)
+			return lost, context.Cause(ctx)
 		}
 		refused := refusalOf(err)
+		if limit := limitOf(name, refused); limit != nil {
+			return lost || refused.code != codes.ResourceExhausted, limit
+		}
 		switch refused.code {
 		case codes.Unauthenticated:
 			if renewed {
-				return tried, final(name, refused)
+				return lost, final(name, refused)
 			}
 			if err := c.renew(ctx, on); err != nil {
-				return tried, err
+				return lost, err
 			}
 			renewed = true
 			continue
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Canceled, codes.Aborted:
 			if tried+1 < Tries {
+				lost = true
 				if err := Pause(ctx, tried); err != nil {
-					return tried, err
+					return lost, err
 				}
 				continue
 			}
 		}
-		return tried, final(name, refused)
+		return lost, final(name, refused)
 	}
 }
 

@@ -8,15 +8,27 @@ package api
 import (
 	"context"
 	"sync"
+	"time"
 
 	modal "github.com/modal-labs/libmodal/modal-go"
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
 
+// Options say how a client connects, and how it waits.
+type Options struct {
+	Environment string // "": the one that MODAL_ENVIRONMENT or the profile names
+	// Patience bounds how long one call waits while it meets limits of Modal's; 0: it waits until it is let through.
+	Patience time.Duration
+	// Say is told what calls wait for if that takes a while, and that they go on; nil: nobody is told.
+	Say func(text string)
+}
+
 // Client is a connection to Modal, with the credentials that Modal's own tools have: MODAL_TOKEN_ID and
 // MODAL_TOKEN_SECRET, or a profile of ~/.modal.toml or MODAL_CONFIG_PATH. It may be used from several goroutines.
 type Client struct {
-	environment string // "" for the profile's
+	options  Options
+	notices  notices
+	renewing chan struct{} // holds one token while a connection is made
 
 	mu      sync.Mutex
 	current *connection
@@ -31,13 +43,23 @@ type connection struct {
 	tokenID, tokenSecret string
 }
 
-// Connect connects to Modal, in the environment of that name, or the one that MODAL_ENVIRONMENT or the profile names. exit.Credentials: there are none, or they are refused; exit.Unavailable: Modal cannot be reached.
-func Connect(ctx context.Context, environment string) (*Client, error) {
-	first, err := connect(ctx, environment)
+// Connect connects to Modal. exit.Credentials: there are none, or they are refused; exit.Unavailable: Modal cannot be
+// reached.
+func Connect(ctx context.Context, options Options) (*Client, error) {
+	c := &Client{options: options, notices: notices{say: options.Say}, renewing: make(chan struct{}, 1)}
+	first, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{environment: environment, current: first}, nil
+	c.current = first
+	return c, nil
+}
+
+// say tells the user, if anybody is to be told.
+func (c *Client) say(text string) {
+	if c.options.Say != nil {
+		c.options.Say(text)
+	}
 }
 
 // Close ends the connection.
@@ -62,16 +84,22 @@ func (c *Client) connection() *connection {
 
 // renew replaces a connection whose auth token was refused, unless another goroutine has already.
 func (c *Client) renew(ctx context.Context, refused *connection) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != refused {
+	select {
+	case c.renewing <- struct{}{}:
+		defer func() { <-c.renewing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if c.connection() != refused {
 		return nil
 	}
-	fresh, err := connect(ctx, c.environment)
+	fresh, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	refused.sdk.Close()
+	c.mu.Lock()
 	c.current = fresh
+	c.mu.Unlock()
+	refused.sdk.Close()
 	return nil
 }

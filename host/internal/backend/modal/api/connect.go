@@ -24,36 +24,25 @@ const (
 	connectTime = 10 * time.Second
 )
 
-func connect(ctx context.Context, environment string) (*connection, error) {
-	// modal-go renews its token in a goroutine of its own, so the interceptor may run at any time.
-	var own atomic.Pointer[grpc.ClientConn] // the one that modal-go sends its headers with
-	var last atomic.Pointer[Refusal]
-	var sent atomic.Pointer[metadata.MD]
-	intercept := func(called context.Context, method string, request, answer any, over *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-		own.Store(over)
-		if headers, ok := metadata.FromOutgoingContext(called); ok {
-			sent.Store(&headers)
-		}
-		err := invokeOnce(ctx, called, method, request, answer, over, invoke, options...)
-		if err != nil {
-			last.Store(refusalOf(err))
-		}
-		return err
-	}
+// connect makes a connection.
+func (c *Client) connect(ctx context.Context) (*connection, error) {
+	d := dialer{client: c}
+	d.ctx.Store(&ctx)
+	defer d.ctx.Store(new(context.Background())) // that the command has ended which made it ends no connection
 	sdk, err := modal.NewClientWithOptions(&modal.ClientParams{
-		Environment:            environment,
+		Environment:            c.options.Environment,
 		Logger:                 slog.New(slog.DiscardHandler), // what matters is in the errors
-		GRPCUnaryInterceptors:  []grpc.UnaryClientInterceptor{intercept},
+		GRPCUnaryInterceptors:  []grpc.UnaryClientInterceptor{d.intercept},
 		GRPCStreamInterceptors: []grpc.StreamClientInterceptor{openStream},
 	})
 	switch {
 	case err == nil:
-		header := func(name string) string { return strings.Join(sent.Load().Get(name), "") }
-		return &connection{sdk, pb.NewModalClientClient(own.Load()), header("x-modal-token-id"), header("x-modal-token-secret")}, nil
+		header := func(name string) string { return strings.Join(d.sent.Load().Get(name), "") }
+		return &connection{sdk, pb.NewModalClientClient(d.own.Load()), header("x-modal-token-id"), header("x-modal-token-secret")}, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case last.Load() != nil:
-		return nil, final("AuthTokenGet", last.Load())
+	case d.last.Load() != nil:
+		return nil, final("AuthTokenGet", *d.last.Load())
 	case strings.Contains(err.Error(), "missing token_id"): // modal-go has no type for it
 		return nil, exit.Errorf(exit.Credentials, "there are no credentials for Modal").Hint(getCredentials)
 	default:
@@ -63,27 +52,64 @@ func connect(ctx context.Context, environment string) (*connection, error) {
 
 const getCredentials = "Set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or have Modal's command line write ~/.modal.toml: modal token new"
 
-// invokeOnce is the innermost of the interceptors: one try of one call. It gives the try its deadline, and takes from
-// modal-go all tries but the first: how often a call is worth trying is decided in one place, in Client.do. Only the
-// calls that modal-go makes by itself, for an auth token, stay with it.
-func invokeOnce(connecting, called context.Context, method string, request, answer any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	if strings.HasSuffix(method, "/AuthTokenGet") {
-		called, cancel := context.WithTimeout(called, connectTime)
+// dialer is the innermost of modal-go's interceptors, for one connection. Modal-go renews its auth token in a goroutine of
+// its own, so it may be called at any time.
+type dialer struct {
+	client *Client
+	ctx    atomic.Pointer[context.Context] // of who wants the connection, while it is made: modal-go takes none
+	own    atomic.Pointer[grpc.ClientConn] // the one that modal-go sends its headers with
+	sent   atomic.Pointer[metadata.MD]
+	last   atomic.Pointer[error]
+}
+
+func (d *dialer) intercept(called context.Context, method string, request, answer any, over *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	d.own.Store(over)
+	if headers, ok := metadata.FromOutgoingContext(called); ok {
+		d.sent.Store(&headers)
+	}
+	once := func(called context.Context, atMost time.Duration) error {
+		called, cancel := context.WithTimeout(called, atMost)
 		defer cancel()
-		defer context.AfterFunc(connecting, cancel)()
-		return redact(called, invoke(called, method, request, answer, cc, options...))
+		return redact(called, invoke(called, method, request, answer, over, options...))
 	}
-	called, cancel := context.WithTimeout(called, callTime)
+	var err error
+	if strings.HasSuffix(method, "/AuthTokenGet") {
+		err = d.getToken(called, once)
+	} else {
+		err = giveUpOnce(once(called, callTime))
+		tell(called, request, answer, err)
+	}
+	if err != nil {
+		d.last.Store(&err)
+	}
+	return err
+}
+
+// getToken makes the one call that modal-go makes by itself, and so repeats by itself; but not if Modal limits it.
+func (d *dialer) getToken(called context.Context, once func(context.Context, time.Duration) error) error {
+	called, cancel := context.WithCancel(called)
 	defer cancel()
-	err := redact(called, invoke(called, method, request, answer, cc, options...))
-	if found, ok := called.Value(lookupKey{}).(*lookup); ok {
-		if volume, ok := answer.(*pb.VolumeGetOrCreateResponse); ok && err == nil {
-			found.version = versionOf(volume)
+	defer context.AfterFunc(*d.ctx.Load(), cancel)()
+	turn := d.client.NewTurn()
+	for {
+		err := once(called, connectTime)
+		if err == nil {
+			turn.Done(nil)
+			return nil
 		}
-		if app, ok := request.(*pb.AppGetOrCreateRequest); ok {
-			found.environment = app.GetEnvironmentName()
+		limit := limitOf("AuthTokenGet", refusalOf(err))
+		if limit == nil {
+			return err
+		}
+		if err := turn.Wait(called, limit); err != nil {
+			return err
 		}
 	}
+}
+
+// giveUpOnce takes from modal-go all tries of a call but the first: how often one is worth trying is decided in one place,
+// in Client.do.
+func giveUpOnce(err error) error {
 	if _, ok := status.FromError(err); err != nil && ok {
 		return refusalOf(err)
 	}
@@ -97,6 +123,20 @@ type lookup struct {
 }
 
 type lookupKey struct{}
+
+// tell fills in the lookup that a call has in its context, if it has one.
+func tell(called context.Context, request, answer any, err error) {
+	found, ok := called.Value(lookupKey{}).(*lookup)
+	if !ok {
+		return
+	}
+	if volume, ok := answer.(*pb.VolumeGetOrCreateResponse); ok && err == nil {
+		found.version = versionOf(volume)
+	}
+	if app, ok := request.(*pb.AppGetOrCreateRequest); ok {
+		found.environment = app.GetEnvironmentName()
+	}
+}
 
 // openStream is the innermost of the interceptors of streams: what it opens repeats nothing of the credentials.
 func openStream(called context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -130,5 +170,7 @@ func redact(called context.Context, err error) error {
 			}
 		}
 	}
-	return status.Error(s.Code(), text)
+	redacted := s.Proto() // a copy, with the details
+	redacted.Message = text
+	return status.ErrorProto(redacted)
 }

@@ -2,19 +2,25 @@ package api
 
 import (
 	"errors"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // Refusal is an answer of Modal's that says no, for the caller to decide on with errors.Is: ErrNotFound, ErrExists,
-// ErrInvalid, ErrPrecondition, ErrExhausted, or none of them. It has no GRPCStatus method, by which modal-go would know that
+// ErrInvalid, ErrPrecondition, or none of them. It has no GRPCStatus method, by which modal-go would know that
 // it may try again.
 type Refusal struct {
 	Text string // in Modal's words
 	code codes.Code
+	// hasPolicy says that Modal has said to come again, and after, when: see Limit.
+	hasPolicy bool
+	after     time.Duration
 }
 
 func (r *Refusal) Error() string { return r.Text }
@@ -28,7 +34,6 @@ var (
 	ErrExists       = errors.New("it exists on Modal")
 	ErrInvalid      = errors.New("invalid for Modal")
 	ErrPrecondition = errors.New("not possible on Modal now")
-	ErrExhausted    = errors.New("exhausted on Modal")
 )
 
 var refusals = map[codes.Code]error{
@@ -36,7 +41,6 @@ var refusals = map[codes.Code]error{
 	codes.AlreadyExists:      ErrExists,
 	codes.InvalidArgument:    ErrInvalid,
 	codes.FailedPrecondition: ErrPrecondition,
-	codes.ResourceExhausted:  ErrExhausted,
 }
 
 // RefusalOf returns what a call was refused with; nil for another error.
@@ -66,7 +70,11 @@ func Explain(err error) error {
 }
 
 // final makes an error of a call what the rest of mtt can print or decide on.
-func final(name string, refused *Refusal) error {
+func final(name string, err error) error {
+	if _, ok := errors.AsType[*exit.Error](err); ok { // it is already
+		return err
+	}
+	refused := refusalOf(err)
 	switch text := refused.Text; refused.code {
 	case codes.Unauthenticated, codes.PermissionDenied:
 		return exit.Errorf(exit.Credentials, "Modal refuses the credentials: %s", text).Hint(getCredentials)
@@ -90,7 +98,13 @@ func refusalOf(err error) *Refusal {
 		return refused
 	}
 	if s, ok := status.FromError(err); ok { // also one that is wrapped
-		return &Refusal{s.Message(), s.Code()}
+		refused := &Refusal{Text: s.Message(), code: s.Code()}
+		for _, detail := range s.Details() {
+			if policy, ok := detail.(*pb.RPCRetryPolicy); ok {
+				refused.hasPolicy, refused.after = true, secondsTold(float64(policy.GetRetryAfterSecs()))
+			}
+		}
+		return refused
 	}
-	return &Refusal{err.Error(), codes.Unauthenticated}
+	return &Refusal{Text: err.Error(), code: codes.Unauthenticated}
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
 )
 
@@ -16,13 +18,19 @@ type Range struct {
 	URLs          []string // one for each block that the range touches; they expire
 }
 
-// FileRange asks for the addresses of the blocks of a part of a file.
+// clientPadsBlocks is client_pads_blocks of VolumeGetFile2Request set, which modal-go's messages do not have and Modal's Python
+// client sends (modal_proto.api_pb2 of 1.6.4): blocks come without the zero bytes at their end, as they are hashed. Without it
+// they may come with them.
+var clientPadsBlocks = protowire.AppendVarint(protowire.AppendTag(nil, 5, protowire.VarintType), 1)
+
+// FileRange asks for the addresses of the blocks of a part of a file. What comes of them lacks the zero bytes at the end of a
+// block, which the caller puts back.
 func (c *Client) FileRange(ctx context.Context, volume Volume, path string, start, length int64) (Range, error) {
+	request := pb.VolumeGetFile2Request_builder{VolumeId: volume.ID, Path: "/" + path, Start: uint64(start), Len: uint64(length)}.Build()
+	request.ProtoReflect().SetUnknown(clientPadsBlocks)
 	var answer *pb.VolumeGetFile2Response
 	_, err := c.do(ctx, "VolumeGetFile2", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
-		answer, err = raw.VolumeGetFile2(ctx, pb.VolumeGetFile2Request_builder{
-			VolumeId: volume.ID, Path: "/" + path, Start: uint64(start), Len: uint64(length),
-		}.Build())
+		answer, err = raw.VolumeGetFile2(ctx, request)
 		return err
 	})
 	return Range{int64(answer.GetSize()), int64(answer.GetStart()), int64(answer.GetLen()), answer.GetGetUrls()}, err
@@ -75,9 +83,9 @@ func putRequests(files []NewFile) []*pb.VolumePutFiles2Request_File {
 	return requests
 }
 
-// RemoveFile removes a file, or with recursive a directory. tried is how many tries failed before: if any did, ErrNotFound
-// may be about what one of them has removed.
-func (c *Client) RemoveFile(ctx context.Context, volume Volume, path string, recursive bool) (tried int, err error) {
+// RemoveFile removes a file, or with recursive a directory. With lost, ErrNotFound may be about what an earlier try has
+// removed.
+func (c *Client) RemoveFile(ctx context.Context, volume Volume, path string, recursive bool) (lost bool, err error) {
 	return c.do(ctx, "VolumeRemoveFile2", func(ctx context.Context, raw pb.ModalClientClient) error {
 		if volume.Version == 1 {
 			_, err := raw.VolumeRemoveFile(ctx, pb.VolumeRemoveFileRequest_builder{VolumeId: volume.ID, Path: "/" + path, Recursive: recursive}.Build())

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	pb "github.com/modal-labs/libmodal/modal-go/proto/modal_proto"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
 )
 
 // builder is the version of Modal's image builder that the layers are for: one that is named keeps what is cached.
@@ -38,8 +41,38 @@ func (c *Client) Image(ctx context.Context, app, base string, layers []string) (
 	return id, err
 }
 
-// layer makes one layer, and waits until it is built.
+const (
+	// buildTries is how often an image is built whose build Modal ends: each may take long, and cost.
+	buildTries = 5
+	// Pauses between them, of which the longest is for a machine that Modal is short of.
+	firstBuildPause = time.Second
+	lastBuildPause  = time.Minute
+)
+
+// layer makes one layer, waits until it is built, and builds it again if Modal has ended that.
 func (c *Client) layer(ctx context.Context, app string, image *pb.Image) (string, error) {
+	pause := firstBuildPause
+	for tried := 1; ; tried++ {
+		id, err := c.layerOnce(ctx, app, image)
+		ended, ok := errors.AsType[*buildEnded](err)
+		switch {
+		case !ok:
+			return id, err
+		case tried == buildTries:
+			return "", exit.Errorf(exit.Unavailable, "%w: %w, %d times", errRefused, ended, tried).
+				Hint("Look at https://status.modal.com, and repeat the command: it goes on.")
+		}
+		c.say(fmt.Sprintf("%v; building it again", ended))
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, lastBuildPause)
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Client) layerOnce(ctx context.Context, app string, image *pb.Image) (string, error) {
 	var answer *pb.ImageGetOrCreateResponse
 	_, err := c.do(ctx, "ImageGetOrCreate", func(ctx context.Context, raw pb.ModalClientClient) (err error) {
 		answer, err = raw.ImageGetOrCreate(ctx, pb.ImageGetOrCreateRequest_builder{AppId: app, Image: image, BuilderVersion: builder}.Build())
@@ -57,10 +90,28 @@ func (c *Client) layer(ctx context.Context, app string, image *pb.Image) (string
 			return "", err
 		}
 	}
-	if result.Status != Success {
+	switch result.Status {
+	case Success:
+		return answer.GetImageId(), nil
+	case Failure:
 		return "", buildError(image, result.Exception+"\n"+tailOf(said))
+	default:
+		return "", &buildEnded{commandOf(image), result}
 	}
-	return answer.GetImageId(), nil
+}
+
+// buildEnded is the error of a build that Modal has ended, which says nothing about the image.
+type buildEnded struct {
+	command string
+	result  *Result
+}
+
+func (e *buildEnded) Error() string {
+	text := fmt.Sprintf("Modal has ended the build of the image before it was done: %s: %s", e.command, e.result.Status)
+	if e.result.Exception != "" {
+		text += ": " + e.result.Exception
+	}
+	return text
 }
 
 // joinBuild waits for the end of a build, and returns what it has said.
@@ -97,9 +148,12 @@ func (c *Client) joinBuild(ctx context.Context, id string) (result *Result, said
 	return result, said, err
 }
 
-func buildError(image *pb.Image, why string) error {
+func buildError(image *pb.Image, why string) error { return &BuildError{commandOf(image), why} }
+
+// commandOf is the Dockerfile command that a layer is of.
+func commandOf(image *pb.Image) string {
 	commands := image.GetDockerfileCommands()
-	return &BuildError{commands[len(commands)-1], why}
+	return commands[len(commands)-1]
 }
 
 // tailOf is the end of what a build has said.

@@ -34,9 +34,23 @@ type Mount struct {
 	ReadOnly       bool
 }
 
-// CreateSandbox makes a Sandbox. Its name is a lock and makes the call repeatable: while one of that name lives, another is
-// ErrExists, also if it is the one that a lost answer was about: answers may have been lost if tried is not 0.
-func (c *Client) CreateSandbox(ctx context.Context, app string, s Sandbox) (id string, tried int, err error) {
+// CreateSandbox makes a Sandbox. Its name is a lock and makes the call repeatable: while one of that name is active, another
+// is ErrExists, also if it is the one that a lost answer was about: answers may have been lost with lost.
+func (c *Client) CreateSandbox(ctx context.Context, app string, s Sandbox) (id string, lost bool, err error) {
+	lost, err = c.do(ctx, sandboxCreate, creating(app, s, &id))
+	return id, lost, err
+}
+
+// TryCreateSandbox is CreateSandbox for who has better to do than to wait: where Modal makes none now, that is a *Limit.
+func (c *Client) TryCreateSandbox(ctx context.Context, app string, s Sandbox) (id string, lost bool, err error) {
+	lost, err = c.try(ctx, sandboxCreate, creating(app, s, &id))
+	return id, lost, err
+}
+
+const sandboxCreate = "SandboxCreate"
+
+// creating is the call that makes a Sandbox.
+func creating(app string, s Sandbox, id *string) func(context.Context, pb.ModalClientClient) error {
 	var mounts []*pb.VolumeMount
 	for _, m := range s.Mounts {
 		mounts = append(mounts, pb.VolumeMount_builder{VolumeId: m.VolumeID, MountPath: m.Path, ReadOnly: m.ReadOnly, AllowBackgroundCommits: true}.Build())
@@ -59,12 +73,11 @@ func (c *Client) CreateSandbox(ctx context.Context, app string, s Sandbox) (id s
 		OpenPorts:      &pb.PortSpecs{},
 		Name:           &s.Name,
 	}.Build()}.Build()
-	tried, err = c.do(ctx, "SandboxCreate", func(ctx context.Context, raw pb.ModalClientClient) error {
+	return func(ctx context.Context, raw pb.ModalClientClient) error {
 		answer, err := raw.SandboxCreate(ctx, request)
-		id = answer.GetSandboxId()
+		*id = answer.GetSandboxId()
 		return err
-	})
-	return id, tried, err
+	}
 }
 
 // SandboxNamed returns the Sandbox that has a name in an app now; "" for none.
@@ -90,14 +103,30 @@ func (c *Client) WaitSandbox(ctx context.Context, id string, atMost time.Duratio
 	return result, err
 }
 
-// SandboxStarted says whether a Sandbox has, or has had, a machine.
-func (c *Client) SandboxStarted(ctx context.Context, id string) (started bool, err error) {
+// Placement says whether a Sandbox has, or has had, a machine.
+type Placement int
+
+const (
+	Queued   Placement = iota // it may get one yet
+	Placed                    // it has one, or has had one
+	Unplaced                  // it has ended without one
+)
+
+// SandboxPlacement returns the placement of a Sandbox.
+func (c *Client) SandboxPlacement(ctx context.Context, id string) (placement Placement, err error) {
 	_, err = c.do(ctx, "SandboxGetTaskId", func(ctx context.Context, raw pb.ModalClientClient) error {
 		answer, err := raw.SandboxGetTaskId(ctx, pb.SandboxGetTaskIdRequest_builder{SandboxId: id}.Build())
-		started = answer.GetTaskId() != "" || answer.GetTaskResult() != nil
+		switch {
+		case answer.GetTaskId() != "":
+			placement = Placed
+		case resultOf(answer.GetTaskResult()) != nil:
+			placement = Unplaced
+		default:
+			placement = Queued
+		}
 		return err
 	})
-	return started, err
+	return placement, err
 }
 
 // TerminateSandbox ends a Sandbox at once. One that has ended is no error.

@@ -17,7 +17,7 @@ type SandboxInfo struct {
 
 // Task is the machine of a Sandbox.
 type Task struct {
-	ID                string
+	ID                string // "" for none
 	GPU               GPU
 	Started, Finished time.Time // zero: not yet, or Modal does not say
 }
