@@ -128,3 +128,16 @@ func (b *bench) readBy(code int, args ...string) uint64 {
 	b.Skip("SKIPPED: this kernel does not count what a process reads")
 	return 0
 }
+
+// opensManyFiles has tb start a TensorBoard that only says how many files it may open.
+func opensManyFiles(b *bench) {
+	board := filepath.Join(filepath.Dir(b.tmp), "board")
+	b.writeAs(board, "#!/bin/sh\nulimit -Sn\nulimit -Hn\n", 0o755)
+	b.env = []string{"MTT_TENSORBOARD=" + board}
+	b.expect(0, nil, "run", pluginPath("walk"), "--name", "r", "-S", "steps=10")
+	low := exec.Command("/bin/sh", "-c", `ulimit -Sn 100 && exec "$0" tb`, hostPath)
+	r := b.startCommand(low).wait()
+	if soft, hard, _ := strings.Cut(strings.TrimSpace(r.stdout), "\n"); r.code != 0 || soft != hard {
+		b.Errorf("it may open %s files, where the system allows %s: %v", soft, hard, r)
+	}
+}

@@ -62,6 +62,7 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 				return err
 			}
 			board := append([]string{path, "--logdir", shown}, flags...)
+			allowManyFiles()
 			if ok {
 				return watchMirror(command, elsewhere, args, board)
 			}
@@ -72,6 +73,17 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 	}
 	common.add(command.Flags())
 	return command
+}
+
+// allowManyFiles raises the limit of open files as far as this process may: TensorBoard's data server keeps each event
+// file open, and a run has one for each attempt. The Go runtime raises it for itself alone, and gives a program that it
+// starts the former limit, unless it was set. That it cannot be raised is for TensorBoard to say.
+func allowManyFiles() {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
+		limit.Cur = limit.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	}
 }
 
 // mirrorEvery is how often what TensorBoard reads is brought up to date. It looks for more every five seconds itself.
