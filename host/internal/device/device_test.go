@@ -197,6 +197,17 @@ func TestGPUsAreThoseThatThePluginSees(t *testing.T) {
 	}
 }
 
+func TestFlagsInAFileAreReadByTheHost(t *testing.T) {
+	m := newMachine(t)
+	m.gpu()
+	m.pjrt()
+	m.write("flags", "  --xla_a=1\n--xla_b=2\n")
+	got, _, err := Choose(CUDA, all, map[string]string{"XLA_FLAGS": filepath.Join(m.dir, "flags")}, true)
+	if want := "--xla_a=1\n--xla_b=2 " + deterministic + "true"; err != nil || got.XLAFlags != want {
+		t.Errorf("the flags are %q, %v; want %q", got.XLAFlags, err, want)
+	}
+}
+
 func TestLibrariesAreThoseThatALinkerFinds(t *testing.T) {
 	m := newMachine(t)
 	m.write("a/libm.so.6", "one")

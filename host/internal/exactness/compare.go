@@ -1,6 +1,8 @@
 package exactness
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,17 +20,17 @@ type part struct {
 }
 
 var parts = []part{
-	{"plugin", 1, false, func(k Key) string { return short(k.PluginSHA256) }},
+	{"plugin", 1, false, func(k Key) string { return k.PluginSHA256 }},
 	{"device", 1, false, func(k Key) string { return k.Device }},
 	{"GOARCH", 1, false, func(k Key) string { return k.GOARCH }},
 	{"device model", 1, true, func(k Key) string { return k.DeviceModel }},
-	{"PJRT plugin", 1, true, func(k Key) string { return short(k.PJRTSHA256) }},
+	{"PJRT plugin", 1, true, func(k Key) string { return k.PJRTSHA256 }},
 	{"number of devices", 2, true, func(k Key) string { return number(k.Devices) }},
 	{"GPU driver", 2, true, func(k Key) string { return k.Driver }},
 	{"CPU", 2, true, func(k Key) string { return k.CPU.name() }},
 	{"CPU features", 2, true, func(k Key) string { return k.CPU.Features }},
 	{"XLA threads", 2, true, func(k Key) string { return number(k.Threads) }},
-	{"shared libraries", 2, false, func(k Key) string { return short(k.Libraries) }},
+	{"shared libraries", 2, false, func(k Key) string { return k.Libraries }},
 }
 
 // whole are the parts that are compared piece by piece.
@@ -70,7 +72,7 @@ func difference(name, was, now string) []string {
 	if name == "CPU features" {
 		was, now = without(was, now), without(now, was)
 	}
-	return []string{fmt.Sprintf("%s: was %s, is %s", name, orNone(was), orNone(now))}
+	return []string{fmt.Sprintf("%s: was %s, is %s", name, orNone(short(was)), orNone(short(now)))}
 }
 
 // without are the words of a text that another one does not have.
@@ -130,7 +132,7 @@ func (k Key) Lines() (lines [][2]string) {
 		}
 	}
 	for _, p := range parts {
-		add(p.name, p.value(k))
+		add(p.name, short(p.value(k)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Variables)) {
 		add(name, setText(k.Variables[name], true))
@@ -171,8 +173,13 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// short is enough of a digest for people.
-func short(digest string) string { return digest[:min(len(digest), 12)] }
+// short is what people need of a digest, and any other text as it is.
+func short(text string) string {
+	if _, err := hex.DecodeString(text); err == nil && len(text) == 2*sha256.Size {
+		return text[:12]
+	}
+	return text
+}
 
 func orNone(text string) string {
 	if text == "" {

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,15 +37,20 @@ func (r *Run) CheckResult(ctx context.Context, store checkpoint.Store) (unchecke
 	if len(entries) == 0 {
 		return fmt.Sprintf("the result of run %s was not compared with its final checkpoint: the run has no checkpoint any more", r.ID), nil
 	}
+	var bad error
 	for _, entry := range checkpoint.Lineage(Claims(attempts), entries) {
 		if entry.Err != nil {
-			return "", exit.Errorf(exit.BadCheckpoint, "the result of run %s cannot be compared with its final checkpoint: %w", r.ID, entry.Err)
+			bad = cmp.Or(bad, entry.Err)
+			continue
 		}
 		if final := entry.Manifest; final.Reason == checkpoint.Final {
 			return "", r.differs("checkpoint "+final.ID, resultFields(result), map[string]string{
 				"state": string(Succeeded), "exit code": "0", "step": strconv.FormatUint(final.Step, 10),
 			}, result.Result, final.Result)
 		}
+	}
+	if bad != nil {
+		return "", exit.Errorf(exit.BadCheckpoint, "the result of run %s cannot be compared with its final checkpoint: %w", r.ID, bad)
 	}
 	return "", exit.Errorf(exit.BadCheckpoint, "the final checkpoint of run %s is gone, so that its result cannot be compared", r.ID).
 		Hint("See which are left: mtt-host checkpoints ls %s", r.ID)

@@ -336,7 +336,7 @@ func (l *life) ended(ctx context.Context, asked asked, attempt run.Attempt, resu
 		}
 	}
 	if notBegun(attempt, result) {
-		return l.elsewhere(ctx, asked, attempt)
+		return l.replaceMachine(ctx, asked, attempt)
 	}
 	l.refused = 0
 	outcome := worker.Outcome{Attempt: attempt.Number, Step: max(attempt.Claim.ResumedStep, l.run.LastProgress(attempt.Number).Step)}

@@ -22,8 +22,8 @@ func notBegun(attempt run.Attempt, result *api.Result) bool {
 	return attempt.Start == nil && attempt.End == nil && result != nil && result.Status == api.Failure && exit.Code(result.ExitCode) == OtherMachine
 }
 
-// elsewhere has an attempt begin on another machine than the one that its worker has left.
-func (l *life) elsewhere(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
+// replaceMachine has an attempt begin on another machine than the one that its worker has left.
+func (l *life) replaceMachine(ctx context.Context, asked asked, attempt run.Attempt) (worker.Outcome, error) {
 	waiting, err := l.run.Waiting()
 	if err != nil {
 		return worker.Outcome{}, err
