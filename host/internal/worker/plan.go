@@ -3,7 +3,6 @@ package worker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/plugin"
+	"github.com/mtt-project/mtt/host/internal/resume"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
 )
@@ -89,7 +89,7 @@ func (w *Worker) plan(ctx context.Context) (*plan, error) {
 	if _, err := plan.store.Collect(ctx); err != nil {
 		return nil, outputs(err)
 	}
-	plan.resume, plan.skipped, err = Choose(ctx, w.Run, plan.store, attempts, whole)
+	plan.resume, plan.skipped, err = resume.Choose(ctx, w.Run, plan.store, attempts, resume.Whole)
 	former := w.endOfFormer(plan)
 	if err == nil && !plan.finished() { // else no plugin is needed
 		err = w.ready(ctx, plan)
@@ -160,7 +160,7 @@ func (w *Worker) claimed(ctx context.Context, n int) (*plan, error) {
 	}
 	if from := attempts[i].Claim.ResumedFrom; from != "" {
 		if plan.resume, err = plan.store.Verify(ctx, from); err == nil {
-			err = guard(w.Run, plan.resume)
+			err = resume.Guard(w.Run, plan.resume)
 		}
 		if err != nil { // it was whole when it was chosen
 			return plan, exit.Errorf(exit.Interrupted, "checkpoint %s cannot be resumed from here: %w", from, err)
@@ -189,83 +189,6 @@ func (w *Worker) ready(ctx context.Context, plan *plan) (err error) {
 	return w.compare(ctx, plan)
 }
 
-// Choose returns the checkpoint that the next attempt of a run goes on from, nil for step 0, and the bad ones that it
-// went past. exit.Mismatch: it is another run's; exit.BadCheckpoint: the run had made progress, and it is lost.
-//
-// torn says whether a checkpoint came to the volume without the events that belong to it. Only the newest one can have,
-// with a commit that was torn when its attempt was killed; it was not acknowledged, and is passed over.
-func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []run.Attempt, torn func(*checkpoint.Manifest) (bool, error)) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
-	entries, err := store.List(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	candidates := checkpoint.Lineage(run.Claims(attempts), entries)
-	var passed []checkpoint.Skipped
-	if len(candidates) > 0 && candidates[0].Manifest != nil {
-		newest := candidates[0]
-		without, err := torn(newest.Manifest)
-		if err != nil {
-			return nil, nil, err
-		}
-		if without {
-			passed = []checkpoint.Skipped{{ID: newest.ID, Err: fmt.Errorf("checkpoint %s was not acknowledged: its commit was torn, and the curves up to it are not on the volume", newest.ID)}}
-			candidates = candidates[1:]
-		}
-	}
-	resume, skipped, err := checkpoint.Select(ctx, store, candidates, func(have *checkpoint.Manifest) error { return guard(r, have) })
-	skipped = append(passed, skipped...)
-	var mismatch *checkpoint.MismatchError
-	switch {
-	case errors.As(err, &mismatch):
-		return nil, nil, exit.Errorf(exit.Mismatch, "run %s: %w", r.ID, err).
-			Hint("Start another run with what differs: mtt-host run PLUGIN --new")
-	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint) && nothingAcknowledged(r, attempts):
-		err = nil
-	case errors.Is(err, checkpoint.ErrNoGoodCheckpoint):
-		return nil, nil, exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %w%s", r.ID, err, list(skipped)).
-			Hint("Bring a good copy of one back into %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints())
-	case err == nil && resume == nil:
-		err = refuseLoss(r, attempts, entries)
-	}
-	return resume, skipped, err
-}
-
-// whole is for volumes where the events are on the disk before the checkpoint is.
-func whole(*checkpoint.Manifest) (torn bool, err error) { return false, nil }
-
-// nothingAcknowledged says that the checkpoints of a run on Modal, of which none is good, are what was left of commits of which none was
-// acknowledged: a machine that is taken away may leave a manifest without its blobs there, which no disk here does. Nothing
-// is lost with them, and nobody may be there to be asked.
-func nothingAcknowledged(r *run.Run, attempts []run.Attempt) bool {
-	return r.Spec.Options.Modal != nil && !slices.ContainsFunc(attempts, func(a run.Attempt) bool {
-		return a.Saved != nil || a.Claim.ResumedFrom != ""
-	})
-}
-
-// refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
-// person to know.
-func refuseLoss(r *run.Run, attempts []run.Attempt, entries []checkpoint.Entry) error {
-	var lost string
-	if n := len(attempts); n > 0 { // of those before, only what it resumed from is in the run's history
-		last := attempts[n-1]
-		if last.Saved != nil {
-			lost = fmt.Sprintf("checkpoint %s, which attempt %d had saved, is gone, and all after it", last.Saved.Checkpoint, last.Number)
-		} else if last.Claim.ResumedFrom != "" {
-			lost = fmt.Sprintf("checkpoint %s, from which attempt %d resumed, is gone", last.Claim.ResumedFrom, last.Number)
-		}
-	}
-	for _, entry := range entries {
-		if !slices.ContainsFunc(attempts, func(a run.Attempt) bool { return a.Number == entry.Manifest.Attempt }) {
-			lost = fmt.Sprintf("checkpoint %s was saved by attempt %d, of which there is no record", entry.ID, entry.Manifest.Attempt)
-		}
-	}
-	if lost == "" {
-		return nil
-	}
-	return exit.Errorf(exit.BadCheckpoint, "run %s cannot go on: %s", r.ID, lost).
-		Hint("Bring back what is missing in %s or %s, or start over: mtt-host run PLUGIN --new", r.Checkpoints(), r.Dir())
-}
-
 // chooseDevice settles what the attempt trains on, and in which environment.
 func (w *Worker) chooseDevice(plan *plan) (err error) {
 	spec := w.Run.Spec
@@ -279,22 +202,6 @@ func (w *Worker) chooseDevice(plan *plan) (err error) {
 		plan.setThreads()
 	}
 	return nil
-}
-
-// guard refuses a checkpoint that is not of this run. Code that the run was made to go on with counts as its own.
-func guard(r *run.Run, have *checkpoint.Manifest) error {
-	want := r.Spec.Identity()
-	if slices.Contains(r.Spec.Plugin.Former, have.PluginSHA256) {
-		want.PluginSHA256 = have.PluginSHA256
-	}
-	return checkpoint.Guard(want, have)
-}
-
-func list(skipped []checkpoint.Skipped) (lines string) {
-	for _, s := range skipped {
-		lines += fmt.Sprintf("\n  %s: %v", s.ID, s.Err)
-	}
-	return lines
 }
 
 // claim takes the attempt.

@@ -12,6 +12,7 @@ import (
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/resume"
 	"github.com/mtt-project/mtt/host/internal/run"
 	"github.com/mtt-project/mtt/host/internal/worker"
 )
@@ -64,25 +65,25 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 	if n := len(attempts); n > 0 && attempts[n-1].End == nil {
 		return l.goOn(ctx, asked, attempts[n-1])
 	}
-	var resume *checkpoint.Manifest
+	var from *checkpoint.Manifest
 	var skipped []checkpoint.Skipped
 	err = l.retry(ctx, "choose a checkpoint", func() (err error) {
-		resume, skipped, err = worker.Choose(ctx, l.run, l.store, attempts, l.torn)
+		from, skipped, err = resume.Choose(ctx, l.run, l.store, attempts, l.torn)
 		return err
 	})
 	if err != nil {
 		return worker.Outcome{}, err
 	}
 	for _, bad := range skipped {
-		if resume == nil {
+		if from == nil {
 			l.say("skipped a bad checkpoint, which was never acknowledged: %v", bad.Err)
 		} else {
 			l.say("skipped a bad checkpoint and fell back to the one before: %v", bad.Err)
 		}
 	}
-	if resume != nil && resume.Reason == checkpoint.Final {
-		outcome := worker.Outcome{State: run.Succeeded, Attempt: len(attempts), Step: resume.Step, Result: resume.Result}
-		return outcome, l.finish(ctx, run.Result{State: run.Succeeded, Result: resume.Result, Step: resume.Step, Attempt: resume.Attempt})
+	if from != nil && from.Reason == checkpoint.Final {
+		outcome := worker.Outcome{State: run.Succeeded, Attempt: len(attempts), Step: from.Step, Result: from.Result}
+		return outcome, l.finish(ctx, run.Result{State: run.Succeeded, Result: from.Result, Step: from.Step, Attempt: from.Attempt})
 	}
 	if _, err := l.run.TimeLeft(attempts); err != nil {
 		return worker.Outcome{}, err
@@ -96,9 +97,9 @@ func (l *life) Attempt(now, stop context.Context) (worker.Outcome, error) {
 		Attempt: len(attempts) + 1, Hostname: supervisorName(l.run.ID, l.number), HostVersion: l.version,
 		PluginSHA256: l.run.Spec.Plugin.SHA256, Rate: l.run.Spec.Options.Modal.Rate.Attempt, Time: steadyNow(),
 	}
-	if resume != nil {
-		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = resume.ID, resume.Attempt, resume.Step
-		claim.ResumedEvents = resume.Events.Place
+	if from != nil {
+		claim.ResumedFrom, claim.ResumedAttempt, claim.ResumedStep = from.ID, from.Attempt, from.Step
+		claim.ResumedEvents = from.Events.Place
 	}
 	err = l.retry(ctx, "claim an attempt", func() error { return l.run.ClaimNext(claim) })
 	if errors.Is(err, fs.ErrExist) {
