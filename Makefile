@@ -64,7 +64,7 @@ bench-binaries:
 	CGO_ENABLED=0 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare ./bare
 	CGO_ENABLED=1 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/bare-xla ./bare
 	CGO_ENABLED=1 go build -C bench -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/synthetic ./synthetic
-	CGO_ENABLED=0 go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/ ./train ./faulty
+	CGO_ENABLED=0 go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/ ./train ./faulty ./trials/scalars
 	CGO_ENABLED=1 go build -C plugins -trimpath -buildvcs=false -o $(CURDIR)/bin/bench/train-xla ./train
 
 clean:

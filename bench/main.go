@@ -19,6 +19,7 @@ func main() {
 	devices := flag.String("devices", "go,cpu", "devices to train on: go, cpu (XLA), cuda; empty: none")
 	onModal := flag.Bool("modal", true, "measure against the stand-in for Modal; MTT_MODAL names Modal's command line")
 	bounded := flag.Bool("bounds", true, "measure what a plugin without measure costs")
+	resumed := flag.Bool("curves", true, "measure what the curves of a run cost that is killed and resumed")
 	binaries := flag.String("binaries", "bin/bench", "directory of the programs that `make bench-binaries` builds")
 	document := flag.String("doc", "docs/benchmarks.md", "document whose section is written; empty: only print it")
 	withJAX := flag.Bool("jax", false, "compare with JAX on the XLA devices; $PYTHON, or python3, has to have it")
@@ -44,6 +45,10 @@ func main() {
 	if err == nil && *bounded && !strings.Contains(*devices, "cuda") {
 		b.rows, b.machine = nil, machine{}
 		err = errors.Join(b.bounds(), b.write(*document, "bounds"))
+	}
+	if err == nil && *resumed && !strings.Contains(*devices, "cuda") {
+		b.rows, b.machine = nil, machine{}
+		err = errors.Join(b.curves(), b.write(*document, "curves"))
 	}
 	err = errors.Join(err, b.close())
 	if err != nil {
