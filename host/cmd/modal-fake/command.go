@@ -151,7 +151,7 @@ func rotateCommand(state *string) *cobra.Command {
 func callsCommand(state *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "calls --state DIR",
-		Short: "Print how often each call has come since the fake was started, and how often it was throttled, as JSON",
+		Short: "Print how often each call has come since the fake was started, and how often it was refused, as JSON",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			calls, err := modalfake.CallsOf(*state)

@@ -54,13 +54,19 @@ var themes = []theme{
 	{name: "commits_at_any_time", settings: func(c *chaos) []string {
 		return []string{"torn-commits=0.5", "commit=" + pick(c, "background", "background", "end"), "commit-every=" + pick(c, "20ms", "100ms", "500ms")}
 	}, acts: []func(*chaos){(*chaos).preemptWorker, (*chaos).preemptWithinCommit, (*chaos).preemptWorker}},
+	{name: "calls_are_throttled", settings: func(c *chaos) []string {
+		return append(throttled(c, 0.1), "end-builds=1", "build-status="+pick(c, "TERMINATED", "INTERNAL_FAILURE", "TIMEOUT"), "mount-free="+pick(c, "0", "1000000000000000"))
+	}, acts: []func(*chaos){(*chaos).billing, (*chaos).preemptWorker, (*chaos).burst}},
+	{name: "machines_are_none", settings: func(c *chaos) []string {
+		return []string{"unplaced=1", "unplaced-rate=0.3", "unplaced-status=" + pick(c, "TERMINATED", "INTERNAL_FAILURE", "TIMEOUT", "FAILURE"), "disk-full=1", "throttle-limits=*:" + pick(c, "20/20", "50/5")}
+	}, acts: []func(*chaos){(*chaos).endForMemory, (*chaos).preemptWorker, (*chaos).endForMemory}},
 }
 
 func set(settings ...string) func(*chaos) []string {
 	return func(*chaos) []string { return settings }
 }
 
-// How many runs chaos befalls: in every test run each theme, and in `make soak` each twenty times.
+// How many runs chaos befalls in `make soak`, each theme in turn; in every test run, each theme befalls one.
 const chaosSoak = 200
 
 // TestKillOnModalCostsNothing lives runs on a Modal that takes machines away, loses answers and breaks commits, at random
@@ -101,7 +107,8 @@ func TestKillOnModalCostsNothing(t *testing.T) {
 	// Where each theme has had its turn, what it is about has befallen some run.
 	n := all.counts
 	if passed && n.Runs == runs && runs >= len(themes) &&
-		(n.Preemptions < n.Runs || n.TimeOuts == 0 || n.Supervisors == 0 || n.SecondSupervisors == 0 || n.PowerCuts == 0) {
+		(n.Preemptions < n.Runs || n.TimeOuts == 0 || n.Supervisors == 0 || n.SecondSupervisors == 0 || n.PowerCuts == 0 ||
+			n.Throttled == 0 || n.Bursts == 0 || n.Bills == 0 || n.Unplaced == 0 || n.MemoryEnds == 0) {
 		t.Errorf("this was no chaos: %+v", n)
 	}
 }
@@ -110,6 +117,7 @@ func TestKillOnModalCostsNothing(t *testing.T) {
 type counts struct {
 	Runs, Attempts, Preemptions, TimeOuts, Resumes, PowerCuts int
 	Supervisors, SecondSupervisors                            int           // that were ended, and that were started beside one
+	Throttled, Bursts, Bills, Unplaced, MemoryEnds            int           // calls, spans of time, and Sandboxes
 	Acknowledged                                              int           // checkpoints
 	Torn                                                      int           // checkpoints that were left in pieces
 	Lost, MostLost                                            time.Duration // of a GPU, in all and to one machine that was lost
@@ -131,6 +139,11 @@ func (t *tally) add(c counts) {
 	t.SecondSupervisors += c.SecondSupervisors
 	t.Resumes += c.Resumes
 	t.PowerCuts += c.PowerCuts
+	t.Throttled += c.Throttled
+	t.Bursts += c.Bursts
+	t.Bills += c.Bills
+	t.Unplaced += c.Unplaced
+	t.MemoryEnds += c.MemoryEnds
 	t.Acknowledged += c.Acknowledged
 	t.Torn += c.Torn
 	t.Lost += c.Lost
@@ -141,17 +154,18 @@ func (t *tally) add(c counts) {
 type chaos struct {
 	*modalBench
 	counts
-	random  *rand.Rand
-	id      string // of the run
-	cadence time.Duration
-	lost    map[string]bool // Sandboxes whose machine was taken away
-	told    []string        // what was drawn and done, for whoever looks at a failure
-	waiting *process        // mtt-host wait
+	random   *rand.Rand
+	settings []string
+	id       string // of the run
+	cadence  time.Duration
+	lost     map[string]bool // Sandboxes whose machine was taken away
+	told     []string        // what was drawn and done, for whoever looks at a failure
+	said     []string        // what commands said
+	waiting  *process        // mtt-host wait
 }
 
 func newChaos(t *testing.T, seed uint64, of theme) *chaos {
 	c := &chaos{random: rand.New(rand.NewPCG(seed, 0)), id: "r", lost: map[string]bool{}}
-	var settings []string
 	for _, drawn := range []struct {
 		share   float64
 		setting func() string
@@ -168,16 +182,20 @@ func newChaos(t *testing.T, seed uint64, of theme) *chaos {
 		{0.2, func() string { return "expire-blocks=2" }},
 		{0.3, func() string { return "start-delay=" + pick(c, "50ms", "300ms", "1s") }},
 		{0.2, func() string { return "delay=" + pick(c, "5ms", "30ms") }},
+		{0.2, func() string { return fmt.Sprintf("throttle-rate=%.3f", 0.1*c.random.Float64()) }},
+		{0.2, func() string { return "throttle-policy=" + pick(c, "0.5", "1") }},
+		{0.2, func() string { return "end-builds=1" }},
+		{0.3, func() string { return "mount-free=" + pick(c, "0", "1000000000000000") }},
 	} {
 		if c.random.Float64() < drawn.share {
-			settings = append(settings, drawn.setting())
+			c.settings = append(c.settings, drawn.setting())
 		}
 	}
 	if of.settings != nil {
-		settings = append(settings, of.settings(c)...)
+		c.settings = append(c.settings, of.settings(c)...)
 	}
-	c.tell("settings %v", settings)
-	c.modalBench = newModalBench(t, settings...)
+	c.tell("settings %v", c.settings)
+	c.modalBench = newModalBench(t, c.settings...)
 	return c
 }
 
@@ -220,7 +238,9 @@ const lifetime = 5 * time.Minute
 func (c *chaos) command(args ...string) (r result) {
 	c.Helper()
 	for range 5 {
-		if r = c.run(args...); r.code != 69 {
+		r = c.run(args...)
+		c.said = append(c.said, r.stderr)
+		if r.code != 69 {
 			break
 		}
 		c.tell("%q: %v", args, r)
@@ -240,6 +260,7 @@ func (c *chaos) over() bool {
 		return false
 	}
 	r := c.waiting.wait()
+	c.said = append(c.said, r.stderr)
 	switch r.code {
 	case 0:
 		return true
@@ -307,7 +328,12 @@ func (c *chaos) preemptWorker() {
 
 func (c *chaos) takeFrom(worker sandbox) {
 	c.Helper()
-	status := pick(c, statuses...)
+	c.takeFor(worker, pick(c, statuses...))
+}
+
+// takeFor has the Sandbox report a status.
+func (c *chaos) takeFor(worker sandbox, status string) {
+	c.Helper()
 	if c.preempt(status, worker.ID) {
 		c.lost[worker.ID] = true
 		c.Preemptions++
@@ -514,9 +540,7 @@ const slack = 10 * time.Second
 // check holds what chaos must not break against the records of the fake, the volume, and what was printed.
 func (c *chaos) check(alone outcome) counts {
 	c.Helper()
-	if err := c.order(modalfake.Order{Set: []modalfake.Assignment{{Name: "error-rate", Value: "0"}, {Name: "drop-streams", Value: "0"}, {Name: "expire-blocks", Value: "0"}}}); err != nil {
-		c.Fatal(err)
-	}
+	c.mend()
 	claims := c.fetch(c.id)
 	c.equal(c.outcome(c.id), alone)
 	c.endedOnce()
@@ -530,6 +554,8 @@ func (c *chaos) check(alone outcome) counts {
 	c.oneAfterTheOther(claims)
 	c.nothingAcknowledgedIsLost(workers, events, claims)
 	c.countLost(workers, events)
+	c.countRefusals(slices.Concat(workers, supervisors))
+	c.nothingIsSaidToBeFull(slices.Concat(workers, supervisors))
 	c.Attempts = len(claims)
 	return c.counts
 }

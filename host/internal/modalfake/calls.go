@@ -5,12 +5,15 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+
+	"github.com/mtt-project/mtt/host/internal/modalfake/faults"
 )
 
-// Count is how often a call came, with a stream as one, and how many of these were throttled.
+// Count is how often a call came, with a stream as one, and how many of these were throttled or met the billing limit.
 type Count struct {
 	All       int `json:"all"`
 	Throttled int `json:"throttled"`
+	Billed    int `json:"billed"`
 }
 
 // counter counts calls by their names.
@@ -21,13 +24,17 @@ type counter struct {
 
 func newCounter() *counter { return &counter{calls: make(map[string]Count)} }
 
-func (c *counter) add(name string, throttled bool) {
+// add counts a call, and with what it was refused; nil each if it was not.
+func (c *counter) add(name string, throttled, billed *faults.Throttling) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.calls[name]
 	n.All++
-	if throttled {
+	if throttled != nil {
 		n.Throttled++
+	}
+	if billed != nil {
+		n.Billed++
 	}
 	c.calls[name] = n
 }

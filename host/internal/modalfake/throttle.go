@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -17,15 +16,20 @@ import (
 
 // refuse counts a call, and returns the error with which it is refused before it is carried out; nil if it is not.
 func (s *Server) refuse(call string) error {
+	var billed *faults.Throttling
 	throttled := s.dice.Throttle(call)
-	s.calls.add(call, throttled != nil)
-	if throttled != nil {
+	if throttled == nil {
+		billed = s.dice.Billing(call)
+	}
+	s.calls.add(call, throttled, billed)
+	switch {
+	case throttled != nil:
 		return throttledStatus(throttled)
+	case billed != nil:
+		return throttledStatus(billed)
+	default:
+		return nil
 	}
-	if words := s.dice.Billing(call); words != "" {
-		return status.Error(codes.ResourceExhausted, words)
-	}
-	return nil
 }
 
 // throttledStatus packs the policy as Modal's server does, under a type URL of its own.
@@ -45,7 +49,7 @@ func throttledStatus(t *faults.Throttling) error {
 // refuseRequest is refuse for a request for a block. It says whether it has answered.
 func (s *Server) refuseRequest(w http.ResponseWriter, name string) bool {
 	throttled := s.dice.Throttle(name)
-	s.calls.add(name, throttled != nil)
+	s.calls.add(name, throttled, nil)
 	if throttled == nil {
 		return false
 	}

@@ -183,6 +183,9 @@ except modal.exception.ResourceExhaustedError as e:
 	}
 	l.fake.Tell(t, "set", "billing-limit=")
 	l.mustEnd(l.start("true"), pb.GenericResult_GENERIC_STATUS_SUCCESS)
+	if n := l.fake.Calls(t)["SandboxCreate"]; n != (modalfake.Count{All: 2, Billed: 1}) {
+		t.Errorf("creations of Sandboxes came %+v", n)
+	}
 }
 
 func TestCallsAreCounted(t *testing.T) {

@@ -71,35 +71,39 @@ func (d *Dice) exceedsLimit(call string) bool {
 	return false
 }
 
+// Billing says whether a call is refused because the workspace has spent what it may; nil if it is not.
+func (d *Dice) Billing(call string) *Throttling {
+	if !slices.Contains(d.Now().BillingLimit, call) {
+		return nil
+	}
+	return d.refusal(inWords(call) + " failed: workspace billing cycle spend limit reached")
+}
+
 func (d *Dice) throttling(call string) *Throttling {
+	return d.refusal(strings.TrimSuffix(inWords(call), "2") + " rate limit exceeded. Please wait and retry.")
+}
+
+// refusal is one with a text, and with a policy or without.
+func (d *Dice) refusal(text string) *Throttling {
 	hasPolicy := d.throw(func(s *Settings) float64 { return s.ThrottlePolicy })
 	now := d.Now()
-	t := &Throttling{Code: codes.ResourceExhausted, Text: throttleText(call), HasPolicy: hasPolicy, After: now.ThrottleAfter}
+	t := &Throttling{Code: codes.ResourceExhausted, Text: text, HasPolicy: hasPolicy, After: now.ThrottleAfter}
 	if hasPolicy { // without one, another code would be another failure
 		t.Code = codes.Code(now.ThrottleCode)
 	}
 	return t
 }
 
-// throttleText has Modal's words, as far as they are public.
-func throttleText(call string) string {
-	what := strings.TrimSuffix(call, "2")
-	if call == "SandboxCreate" {
-		what = "Sandbox creation"
+// inWords names a call as Modal's texts do, as far as they are public.
+func inWords(call string) string {
+	switch call {
+	case "SandboxCreate":
+		return "Sandbox creation"
+	case "AppGetOrCreate":
+		return "App creation"
+	default:
+		return call
 	}
-	return what + " rate limit exceeded. Please wait and retry."
-}
-
-// Billing says with which words a call is refused because the workspace has spent what it may; "" if it is not.
-func (d *Dice) Billing(call string) string {
-	if !slices.Contains(d.Now().BillingLimit, call) {
-		return ""
-	}
-	what := map[string]string{"SandboxCreate": "Sandbox creation", "AppGetOrCreate": "App creation"}[call]
-	if what == "" {
-		what = call
-	}
-	return what + " failed: workspace billing cycle spend limit reached"
 }
 
 // AllCalls stands for an account's calls together among the limits.
