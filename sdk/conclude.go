@@ -23,15 +23,10 @@ func (r *Run) conclude(result Result, err error) (*experimentv1.TrainResponse, e
 	case errors.Is(err, ErrStopped):
 		err = errors.New("Train returned ErrStopped, and nobody had asked it to stop")
 	}
-	err = r.settle(err)
-	switch {
-	case err == nil:
-		return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}, nil
-	case errors.As(err, new(*badPointError)) && !errors.As(err, new(*panicError)):
-		return nil, status.Error(codes.InvalidArgument, wire.Text(err.Error(), wire.MaxFailureBytes))
-	default:
-		return r.failure(err), nil
+	if err = r.settle(err); err != nil {
+		return failure(err, r.last)
 	}
+	return &experimentv1.TrainResponse{Outcome: outcome, LastStep: uint64(r.last), Result: result}, nil
 }
 
 // saveFinal makes the checkpoint with which a run is complete; without blobs if the experiment has no state.
@@ -70,16 +65,19 @@ func (r *Run) settle(err error) error {
 }
 
 // failure is the answer of a Train that failed. What an error says has no limit; what is sent of it has.
-func (r *Run) failure(err error) *experimentv1.TrainResponse {
+func failure(err error, last int64) (*experimentv1.TrainResponse, error) {
 	response := &experimentv1.TrainResponse{
 		Outcome:  experimentv1.Outcome_OUTCOME_FAILED,
-		LastStep: uint64(r.last),
+		LastStep: uint64(last),
 		Failure:  &experimentv1.Failure{Message: wire.Text(err.Error(), wire.MaxFailureBytes)},
 	}
 	var panicked *panicError
-	if errors.As(err, &panicked) {
+	switch {
+	case errors.As(err, &panicked):
 		response.Outcome = experimentv1.Outcome_OUTCOME_PANICKED
 		response.Failure.Stack = wire.Text(panicked.stack, wire.MaxFailureBytes)
+	case errors.As(err, new(*badPointError)):
+		return nil, status.Error(codes.OutOfRange, response.Failure.Message) // and not what a configuration is refused with
 	}
-	return response
+	return response, nil
 }

@@ -26,7 +26,9 @@ const (
 type Metrics struct {
 	client experimentv1.MetricServiceClient
 	ctx    context.Context
-	wake   chan struct{} // tells the sender not to wait for its next tick
+	wake   chan struct{}   // tells the sender not to wait for its next tick
+	good   context.Context // ctx, cancelled also by what the run fails of: a wrong call of the experiment, or of sending
+	spoil  context.CancelCauseFunc
 	ended  chan struct{} // closed when the sender has left
 	closed chan struct{}
 
@@ -59,8 +61,8 @@ var errOver = errors.New("the attempt is over")
 // Scalar logs the value of tag after step training steps. It returns at once, whatever the host is doing; it waits
 // only when many millions of points have gathered and the disk has no room for more, which is said on stderr. A tag
 // has 1 to 512 bytes without control characters and does not begin with "mtt/", and a run has at most 10,000; a wrong
-// one fails the run at the next Save, or at its end. A value is kept as a float32, and may be NaN or infinite. step is not
-// negative, and below 2^63-1.
+// one fails the run at the next step boundary, by Stopped, ShouldSave and Save. A value is kept as a float32, and may be
+// NaN or infinite. step is not negative, and below 2^63-1.
 func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	p := point{tag: tag, step: step, value: value, wallTime: float64(time.Now().UnixMicro()) / 1e6}
 	err := checkPoint(step, tag)
@@ -70,7 +72,7 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 		err = m.know(tag)
 	}
 	if err != nil {
-		m.mistaken(err)
+		m.mistaken(fmt.Errorf("metric %.40q at step %d: %w", tag, step, err))
 		return
 	}
 	if m.err != nil {
@@ -91,7 +93,8 @@ func (m *Metrics) Scalar(step int64, tag string, value float64) {
 	}
 }
 
-// badPointError is of a point that the wire does not admit: the host would say that the plugin breaks the protocol.
+// badPointError is of a point, or a step, that the wire does not admit: the host would say that the plugin breaks the
+// protocol.
 type badPointError struct{ error }
 
 func (e *badPointError) Unwrap() error { return e.error }
@@ -101,7 +104,7 @@ func checkPoint(step int64, tag string) error {
 		return &badPointError{err}
 	}
 	if step < 0 || step == math.MaxInt64 {
-		return &badPointError{fmt.Errorf("metric %s was logged at step %d", tag, step)}
+		return &badPointError{errors.New("steps are from 0 to 2^63-2")}
 	}
 	return nil
 }
@@ -152,11 +155,18 @@ func (m *Metrics) recycle(chunk []point) {
 func (m *Metrics) progress(step, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if step < 0 || total < 0 {
-		m.mistaken(fmt.Errorf("progress was reported as step %d of %d", step, total))
+	if step < 0 || total < 0 || step == math.MaxInt64 {
+		m.mistaken(&badPointError{fmt.Errorf("progress was reported as step %d of %d", step, total)})
 		return
 	}
 	m.now = progress{step, total}
+}
+
+// reached is the last step of which progress was reported.
+func (m *Metrics) reached() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now.step
 }
 
 // flush waits until the host has every point and the progress, and returns the number of the last point. An error is
@@ -174,11 +184,13 @@ func (m *Metrics) flush() (through uint64, err error) {
 
 func (m *Metrics) mistaken(err error) {
 	m.mistake = cmp.Or(m.mistake, err)
+	m.spoil(err)
 }
 
 func (m *Metrics) fail(err error) {
 	if m.err == nil {
 		m.err = err
+		m.spoil(err)
 		m.changed.Broadcast()
 	}
 }

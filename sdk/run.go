@@ -18,7 +18,8 @@ type Run struct {
 	// Metrics takes the scalars that become curves.
 	Metrics *Metrics
 
-	ctx         context.Context
+	ctx         context.Context // of Train, cancelled by the host, and by a wrong metric
+	calls       context.Context // of the host's services, cancelled by the host alone
 	request     *experimentv1.TrainRequest
 	checkpoints experimentv1.CheckpointServiceClient
 	stop        *atomic.Bool
@@ -32,10 +33,11 @@ type Run struct {
 }
 
 func newRun(ctx context.Context, host grpc.ClientConnInterface, request *experimentv1.TrainRequest, stop *atomic.Bool) *Run {
+	metrics := newMetrics(ctx, experimentv1.NewMetricServiceClient(host))
 	run := &Run{
-		ctx: ctx, request: request, stop: stop,
+		ctx: metrics.good, calls: ctx, request: request, stop: stop,
 		checkpoints: experimentv1.NewCheckpointServiceClient(host),
-		Metrics:     newMetrics(ctx, experimentv1.NewMetricServiceClient(host)),
+		Metrics:     metrics,
 		last:        int64(request.GetResume().GetStep()),
 	}
 	run.saveNext = newCadence(request.GetCadence(), run.last)
@@ -75,8 +77,17 @@ func (r *Run) Data(name string) (string, error) {
 // Context is cancelled when the attempt must end at once, without a checkpoint.
 func (r *Run) Context() context.Context { return r.ctx }
 
-// Stopped says that the attempt was asked to end: return ErrStopped at the next step boundary. A loop that asks
-// ShouldSave at each step has saved by then, and Serve saves what such a loop has not.
+// mistake is what the run fails of since the experiment has logged a metric: a wrong call, or that the host did not take
+// it; nil for nothing.
+func (r *Run) mistake() error {
+	if r.ctx.Err() == nil || r.calls.Err() != nil {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
+// Stopped says that the attempt was asked to end, or fails of a wrong metric: return ErrStopped at the next step boundary.
+// A loop that asks ShouldSave at each step has saved by then, and Serve saves what such a loop has not.
 func (r *Run) Stopped() bool { return r.stop.Load() || r.ctx.Err() != nil }
 
 // Resume registers the state that checkpoints are made of: one State or several, such as a model and the JSON beside it,
@@ -93,7 +104,7 @@ func (r *Run) Resume(state State, more ...State) (step int64, err error) {
 	}
 	r.resumed = true
 	if checkpoint := r.request.GetResume(); checkpoint != nil {
-		ctx, cancel := context.WithCancel(r.ctx) // ends what Load has left open
+		ctx, cancel := context.WithCancel(r.calls) // ends what Load has left open
 		defer cancel()
 		if err := newReader(ctx, r.checkpoints, checkpoint).load(all); err != nil {
 			return 0, fmt.Errorf("cannot load checkpoint %s: %w", checkpoint.GetId(), err)
@@ -113,7 +124,7 @@ func (r *Run) Progress(step, total int64) {
 // because the host's cadence says so, or because the attempt was asked to stop.
 func (r *Run) ShouldSave(step int64) bool {
 	r.reach(step)
-	if r.stop.Load() && step > r.saveNext.savedStep || r.saver.failed() {
+	if r.stop.Load() && step > r.saveNext.savedStep || r.saver.failed() || r.mistake() != nil {
 		return true
 	}
 	return r.saveNext.due(step)

@@ -18,6 +18,7 @@ func newMetrics(ctx context.Context, client experimentv1.MetricServiceClient) *M
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), closed: make(chan struct{}),
 	}
 	m.changed.L = &m.mu
+	m.good, m.spoil = context.WithCancelCause(ctx)
 	go m.sendAll()
 	return m
 }

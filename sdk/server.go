@@ -90,7 +90,10 @@ func (s *server) Train(ctx context.Context, request *experimentv1.TrainRequest) 
 	os.Stdout, os.Stderr = s.stderr, s.stderr
 	run := newRun(ctx, host, request, &s.stop)
 	defer run.Metrics.close()
-	return run.conclude(protect(func() (Result, error) { return train(run) }))
+	concluded := make(chan answer, 1)
+	go func() { concluded <- answerOf(run.conclude(protect(func() (Result, error) { return train(run) }))) }()
+	answer := run.await(concluded)
+	return answer.response, answer.err
 }
 
 // wait returns when Train has.

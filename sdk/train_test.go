@@ -92,7 +92,7 @@ func TestEndOfTrainIsReportedForWhatItWas(t *testing.T) {
 func TestTagThatTheWireDoesNotAdmitIsTheExperimentsFault(t *testing.T) {
 	host, p := new(testHost), startCounter(t)
 	_, err := p.Train(t.Context(), p.request(host, counterConfig{Steps: 10, Points: 3, Fault: "logs under mtt/"}))
-	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "reserved for mtt") {
+	if status.Code(err) != codes.OutOfRange || !strings.Contains(err.Error(), "reserved for mtt") {
 		t.Errorf("got %v", err)
 	}
 	if len(host.points) == 0 {

@@ -65,12 +65,18 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 			return nil, err
 		}
 	}
+	if fault == "only-metrics" {
+		logOnly(run)
+	}
 	for step < config.Steps {
 		step++
 		state.n++
 		time.Sleep(time.Duration(config.Pause) * time.Millisecond)
 		run.Metrics.Scalar(step, "count", float64(state.n))
 		run.Progress(step, config.Steps)
+		if fault == "never-saves" {
+			continue
+		}
 		if run.ShouldSave(step) {
 			if err := run.Save(step); err != nil {
 				return nil, err
@@ -112,6 +118,12 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		return do(run)
 	}
 	switch fault {
+	case "empty-tag":
+		run.Metrics.Scalar(step, "", 1)
+	case "negative-step":
+		run.Metrics.Scalar(-1, "loss", 1)
+	case "negative-progress":
+		run.Progress(-1, 20)
 	case "error":
 		return errors.New("the experiment's own failure")
 	case "panic":
@@ -166,6 +178,17 @@ func misbehave(fault string, run *sdk.Run, step int64) error {
 		return os.WriteFile(filepath.Join(run.OutputDir(), "environment.txt"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
 	}
 	return nil
+}
+
+// logOnly never returns.
+func logOnly(run *sdk.Run) {
+	for step := int64(1); ; step++ {
+		run.Metrics.Scalar(step, "count", float64(step))
+		if step == 10 {
+			run.Metrics.Scalar(step, "", 1)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // checkpoint makes one that the host has acknowledged when it returns: a save waits for the one before.

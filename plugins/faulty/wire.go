@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -106,6 +107,33 @@ func leaveGap(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainRe
 		First: 5, Scalars: []*experimentv1.ScalarPoint{{Tag: "loss", Step: 1, Value: 1}},
 	})
 	return nil, err
+}
+
+func logNegativeStep(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	return deaf(ctx, host, &experimentv1.LogMetricsRequest{First: 1, Scalars: []*experimentv1.ScalarPoint{{Tag: "loss", Step: math.MaxUint64, Value: 1}}})
+}
+
+func reportNegativeStep(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {
+	return deaf(ctx, host, &experimentv1.LogMetricsRequest{First: 1, Progress: &experimentv1.Progress{Step: math.MaxUint64}})
+}
+
+// deaf sends metrics and finishes, whatever the host makes of them.
+func deaf(ctx context.Context, host *grpc.ClientConn, request *experimentv1.LogMetricsRequest) (*experimentv1.TrainResponse, error) {
+	_, _ = experimentv1.NewMetricServiceClient(host).LogMetrics(ctx, request)
+	stream, err := experimentv1.NewCheckpointServiceClient(host).SaveCheckpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, request := range []*experimentv1.SaveCheckpointRequest{
+		{Frame: &experimentv1.SaveCheckpointRequest_Header{Header: &experimentv1.SaveHeader{Step: 1, Reason: experimentv1.Reason_REASON_FINAL}}},
+		{Frame: &experimentv1.SaveCheckpointRequest_Commit{Commit: &experimentv1.SaveCommit{}}},
+	} {
+		_ = stream.Send(request)
+	}
+	if _, err := stream.CloseAndRecv(); err != nil {
+		return nil, err
+	}
+	return &experimentv1.TrainResponse{Outcome: experimentv1.Outcome_OUTCOME_FINISHED, LastStep: 1}, nil
 }
 
 func saveWithoutCommit(ctx context.Context, host *grpc.ClientConn) (*experimentv1.TrainResponse, error) {

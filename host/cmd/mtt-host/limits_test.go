@@ -41,7 +41,7 @@ var manyTooMuch = []tooMuch{
 	{"save-long-name", 70, "1 to 128 lower-case letters", true},
 	{"result-many", 3, "the result has 200000 names: at most 1000", true},
 	{"panic-huge", 70, "bytes more)", true},
-	{"control-tags", 70, `the plugin broke the protocol: the tag "00000\x01`, true},
+	{"control-tags", 70, `the plugin broke the protocol: metric "00000\x01`, true},
 	{"tags", 3, "the metric tag/9999 is one too many: a run has at most 10000 tags", true},
 }
 

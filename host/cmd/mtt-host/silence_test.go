@@ -22,6 +22,10 @@ var silence = []promise{
 	{"a variable that --env-var names alone is passed on, read anew by each command, and its value is in no record", passedVariable},
 	{"on Modal it goes by a Secret that lasts as long as the run", passedVariableOnModal},
 	{"what --env-var sets is recorded for the user alone", recordedVariable},
+	{"a wrong metric fails the run at the next step, whatever the cadence and the loop", wrongMetrics},
+	{"a plugin that does not hear that its metrics are refused does not succeed", deafPlugins},
+	{"an experiment that never saves is said to, once, after two cadences", neverSaves},
+	{"a result that lacks what was declared, or is no number, is warned of and shown as it is", strangeResults},
 	{"a message lists a few runs and counts the others", manyUnfinishedRuns},
 }
 
@@ -237,5 +241,79 @@ func brokenSchemas(b *bench) {
 	}
 	if runs := b.runs(); len(runs) != 0 {
 		b.Errorf("runs were made: %+v", runs)
+	}
+}
+
+func wrongMetrics(b *bench) {
+	for fault, words := range map[string][]string{
+		"empty-tag":         {`metric "" at step 10`, "tag of a metric is empty"},
+		"negative-step":     {`metric "loss" at step -1`},
+		"negative-progress": {"step -1 of 20"},
+		"only-metrics":      {`metric "" at step 10`},
+	} {
+		b.expect(70, append(words, "the plugin broke the protocol"), faulty(fault, "--name", fault, "-S", "steps=100000", "--checkpoint-every", "100000")...)
+		if shown := b.show(fault); shown.State != "FAILED" || shown.Step > 11 {
+			b.Errorf("%s: %s at step %d", fault, shown.State, shown.Step)
+		}
+	}
+}
+
+func deafPlugins(b *bench) {
+	b.expect(70, []string{"the plugin broke the protocol: a point of \"loss\" at step 18446744073709551615"}, faulty("metric-negative", "--name", "metric")...)
+	b.expect(70, []string{"the plugin broke the protocol: progress is step 18446744073709551615"}, faulty("progress-negative", "--name", "progress")...)
+	for _, name := range []string{"metric", "progress"} {
+		if shown := b.show(name); shown.State != "FAILED" || len(shown.Result) > 0 {
+			b.Errorf("%s: %s with result %v", name, shown.State, shown.Result)
+		}
+		b.expect(70, []string{"broke the protocol"}, "resume", name) // which finds no final checkpoint
+	}
+}
+
+func neverSaves(b *bench) {
+	const words = "no checkpoint has come since step 0, though one is due every "
+	for cadence, every := range map[string]string{"20": "20 steps", "200ms": "200ms"} {
+		r := b.expect(0, []string{words + every, "run.ShouldSave and run.Save"}, faulty("never-saves", "--name", "c"+cadence, "-S", "steps=500", "--checkpoint-every", cadence)...)
+		if n := strings.Count(r.stderr, words); n != 1 {
+			b.Errorf("it is said %d times: %v", n, r)
+		}
+	}
+	for _, args := range [][]string{
+		faulty("never-saves", "--name", "early", "-S", "steps=300", "--checkpoint-every", "200"), // one cadence, and no second
+		faulty("none", "--name", "saves", "-S", "steps=300", "--checkpoint-every", "20"),
+	} {
+		if r := b.expect(0, nil, args...); strings.Contains(r.stderr, "no checkpoint has come") {
+			b.Errorf("a warning for nothing: %v", r)
+		}
+	}
+}
+
+func strangeResults(b *bench) {
+	values := func(name, text string) result {
+		return b.expect(0, nil, "run", pluginPath("values"), "--name", name, "-S", "text="+text)
+	}
+	if r := values("right", "right"); strings.Contains(r.stderr, "warning") {
+		b.Errorf("a warning for nothing: %v", r)
+	}
+	if r := values("nothing", "nothing"); !strings.Contains(r.stderr, "the result has no small, which the experiment declares") {
+		b.Errorf("no warning: %v", r)
+	}
+	r := values("odd", "not finite")
+	for _, words := range []string{"in the result, small is NaN", "in the result, up is +Inf", "in the result, down is -Inf"} {
+		if !strings.Contains(r.stderr, words) {
+			b.Errorf("want %q: %v", words, r)
+		}
+	}
+	const text, given = "down -Inf, small NaN, up +Inf", `{"down":"-Infinity","small":"NaN","up":"Infinity"}`
+	for _, args := range [][]string{{"run", pluginPath("values"), "--name", "odd", "-S", "text=not finite"}, {"wait", "odd"}, {"show", "odd"}, {"ls"}} {
+		if r := b.expect(0, nil, args...); !strings.Contains(r.stdout, text) {
+			b.Errorf("%v says %v", args, r)
+		}
+		json := b.expect(0, nil, append(args, "-o", "json")...).stdout
+		if squeezed := strings.NewReplacer(" ", "", "\n", "").Replace(json); !strings.Contains(squeezed, given) {
+			b.Errorf("%v says %s", args, json)
+		}
+	}
+	if logged := b.expect(0, nil, "logs", "odd").stdout; !strings.Contains(logged, "small is NaN") {
+		b.Errorf("the log is %s", logged)
 	}
 }

@@ -74,7 +74,7 @@ func Prepare(ctx context.Context, request Request) (*run.Spec, error) {
 	spec := &run.Spec{
 		RunID: request.Name, Experiment: description.Name, Version: description.Version, Prefix: description.CheckpointPrefix,
 		Config: merged, ConfigSHA256: config.Hash(merged), Seed: request.Seed,
-		Plugin: code, Host: host, Created: now, ExactResume: description.ExactResume, Devices: description.Devices, Options: options,
+		Plugin: code, Host: host, Created: now, ExactResume: description.ExactResume, Devices: description.Devices, Metrics: description.Metrics, Options: options,
 	}
 	if spec.RunID == "" {
 		spec.RunID = run.NewID(spec.Experiment, now)

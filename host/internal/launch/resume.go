@@ -57,7 +57,7 @@ func adopt(ctx context.Context, bin func() (string, error), spec *run.Spec, name
 	}
 	if code.SHA256 != spec.Plugin.SHA256 {
 		code.Former = append(spec.Plugin.Former, spec.Plugin.SHA256)
-		spec.Plugin, spec.Devices = code, description.Devices
+		spec.Plugin, spec.Devices, spec.Metrics = code, description.Devices, description.Metrics
 	}
 	return nil
 }

@@ -32,7 +32,9 @@ type Spec struct {
 	ExactResume bool `json:"exact_resume"`
 	// Devices are those that the plugin was built for; empty if it does not say.
 	Devices []string `json:"devices,omitempty"`
-	Options Options  `json:"options"`
+	// Metrics are those that the plugin declares for its result, each with "max" or "min"; nil where that was not recorded.
+	Metrics map[string]string `json:"metrics,omitempty"`
+	Options Options           `json:"options"`
 }
 
 // Plugin is the code of a run. The digest alone is its identity; the rest is for people.

@@ -128,7 +128,7 @@ func (a *attempt) syncVolume(ctx context.Context) {
 	}
 }
 
-// fail records a failure of the volume: the attempt cannot go on, whatever the plugin makes of it.
+// fail records a failure of the volume, or a *breachError: the attempt cannot go on, whatever the plugin makes of it.
 func (a *attempt) fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -41,11 +41,13 @@ type checkpointService struct {
 
 	saving sync.Mutex                          // held by the one save that may run
 	quiet  sync.Mutex                          // held by it, and by what must not go on beside it
+	begun  atomic.Bool                         // whether a save has, ever
 	last   atomic.Pointer[checkpoint.Manifest] // the newest that this attempt saved
 }
 
 // SaveCheckpoint stores what the stream brings; see the service's definition for its rules.
 func (s *checkpointService) SaveCheckpoint(stream grpc.ClientStreamingServer[experimentv1.SaveCheckpointRequest, experimentv1.SaveCheckpointResponse]) error {
+	s.begun.Store(true)
 	if !s.saving.TryLock() {
 		return status.Error(codes.Aborted, "another save is under way")
 	}

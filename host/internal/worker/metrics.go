@@ -30,6 +30,7 @@ type metricService struct {
 	through  uint64 // number of the last point received
 	latest   checkpoint.Metrics
 	progress run.Progress
+	breach   error // of the protocol, in a call; there is no save after it
 }
 
 func newMetricService(events *tensorboard.Writer, resumed *checkpoint.Manifest, life *life, fail func(error)) *metricService {
@@ -46,23 +47,37 @@ func (s *metricService) LogMetrics(_ context.Context, request *experimentv1.LogM
 	defer s.life.hold()()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	fresh, err := s.taken(request)
+	if err != nil {
+		// Else a plugin that goes on would lose its curves in silence.
+		s.breach = err
+		s.fail(&breachError{status.Convert(err).Message()})
+		return nil, err
+	}
 	if progress := request.GetProgress(); progress != nil {
 		s.progress = run.Progress{Step: progress.GetStep(), TotalSteps: progress.GetTotalSteps()}
 	}
-	scalars := request.GetScalars()
-	if len(scalars) > 0 {
-		fresh, err := s.unseen(request.GetFirst(), scalars)
-		if err == nil {
-			err = s.check(fresh)
-		}
-		if err != nil {
-			return nil, err
-		}
+	if len(fresh) > 0 {
 		if err := s.append(fresh); err != nil {
 			return nil, err
 		}
 	}
 	return &experimentv1.LogMetricsResponse{Through: s.through}, nil
+}
+
+// taken returns the points of a request that are to be appended; an error if the request breaks a rule.
+func (s *metricService) taken(request *experimentv1.LogMetricsRequest) ([]*experimentv1.ScalarPoint, error) {
+	if progress := request.GetProgress(); progress.GetStep() >= math.MaxInt64 || progress.GetTotalSteps() > math.MaxInt64 {
+		return nil, protocolErrorf("progress is step %d of %d: steps are below 2^63-1", progress.GetStep(), progress.GetTotalSteps())
+	}
+	if len(request.GetScalars()) == 0 {
+		return nil, nil
+	}
+	fresh, err := s.unseen(request.GetFirst(), request.GetScalars())
+	if err != nil {
+		return nil, err
+	}
+	return fresh, s.check(fresh)
 }
 
 // unseen returns the points of a batch that were not received before.
@@ -121,6 +136,9 @@ func (s *metricService) check(scalars []*experimentv1.ScalarPoint) error {
 func (s *metricService) barrier(n uint64) (checkpoint.Metrics, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.breach != nil {
+		return nil, s.breach
+	}
 	if n > s.through {
 		return nil, protocolErrorf("a save behind metric point %d, where %d were logged", n, s.through)
 	}
@@ -142,6 +160,13 @@ func (s *metricService) broken(err error) error {
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	return status.Error(codes.Internal, err.Error())
+}
+
+// reached returns where training is, and the number of the last point.
+func (s *metricService) reached() (run.Progress, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.progress, s.through
 }
 
 // now returns where training is, and the latest value of each tag.

@@ -35,7 +35,7 @@ type Outcome struct {
 type ending struct {
 	response *experimentv1.TrainResponse // nil if err is set
 	err      error                       // of the call
-	volume   error                       // the first failure of the volume
+	volume   error                       // the first failure of the volume, or breach of the protocol in a metric
 	asked    error                       // why the attempt was asked to end; nil if it was not
 	cut      bool                        // it did not in time, or was ended at once
 	last     *checkpoint.Manifest        // the newest that the attempt saved; nil for none
@@ -44,7 +44,10 @@ type ending struct {
 // outcome classifies the end of an attempt. The causes are looked at from the outside in: what the volume did to the
 // plugin, then what was asked of it, then what it did itself.
 func (e ending) outcome() Outcome {
+	breach, isBreach := errors.AsType[*breachError](e.volume)
 	switch {
+	case isBreach:
+		return protocolBroken(breach.how)
 	case exit.Of(e.volume) == exit.Interrupted: // it may go on elsewhere
 		return Outcome{State: run.Interrupted, Err: e.volume}
 	case e.volume != nil:
@@ -136,6 +139,11 @@ func failed(err error) Outcome {
 		return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the plugin ended in the middle of training: %w", err)}
 	}
 }
+
+// breachError is a breach of the protocol that a plugin made in a call, whatever it makes of the refusal.
+type breachError struct{ how string }
+
+func (b *breachError) Error() string { return b.how }
 
 func protocolBroken(how string) Outcome {
 	return Outcome{State: run.Failed, Err: exit.Errorf(exit.Plugin, "the plugin broke the protocol: %s", how)}

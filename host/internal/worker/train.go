@@ -64,6 +64,7 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 		sync     = a.sync.ticks()
 		reporter = newReporter(a)
 		silence  = silence{life: a.life}
+		unsaved  = newUnsaved(a)
 		stall    = time.Duration(a.run.Spec.Options.Stall)
 	)
 	defer report.Stop()
@@ -75,6 +76,7 @@ func (a *attempt) watch(ctx, stop context.Context, plugin *plugin.Plugin, return
 			return end
 		case <-report.C:
 			reporter.report()
+			unsaved.look(time.Now())
 			quiet := silence.tick(reportEvery)
 			switch {
 			case stopping == nil: // and has a deadline already

@@ -182,6 +182,9 @@ func (w *Worker) live(ctx, stop context.Context, plan *plan) (outcome Outcome) {
 	outcome.Step = step
 	if outcome.State == run.Succeeded {
 		outcome.Step = ending.last.Step // that of the result
+		for _, warning := range resultWarnings(w.Run.Spec.Metrics, outcome.Result) {
+			log.Say(eventlog.Warning, "%s", warning)
+		}
 	}
 	outcome.Progressed = ending.last != nil && ending.last.Step > plan.step()
 	return outcome

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -30,6 +31,7 @@ func main() {
 		Name:     "values",
 		Summary:  "Writes down its configuration.",
 		Defaults: Config{Rate: 0.1, Rate32: 0.1, Weights: map[string]float32{}},
+		Metrics:  map[string]sdk.Direction{"small": sdk.Max},
 		Train:    train,
 	})
 }
@@ -39,5 +41,17 @@ func train(run *sdk.Run, config Config) (sdk.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sdk.Result{"small": float64(config.Small)}, os.WriteFile(filepath.Join(run.OutputDir(), "config.json"), raw, 0o600)
+	return result(config), os.WriteFile(filepath.Join(run.OutputDir(), "config.json"), raw, 0o600)
+}
+
+// result has what the tests want to see of a result.
+func result(config Config) sdk.Result {
+	switch config.Text {
+	case "nothing":
+		return nil
+	case "not finite":
+		return sdk.Result{"small": math.NaN(), "up": math.Inf(1), "down": math.Inf(-1)}
+	default:
+		return sdk.Result{"small": float64(config.Small)}
+	}
 }
