@@ -3,10 +3,12 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -26,6 +28,7 @@ var silence = []promise{
 	{"a plugin that does not hear that its metrics are refused does not succeed", deafPlugins},
 	{"an experiment that never saves is said to, once, after two cadences", neverSaves},
 	{"a result that lacks what was declared, or is no number, is warned of and shown as it is", strangeResults},
+	{"what a newer mtt-host has recorded is read with a warning, and not written to", newerRecords},
 	{"a message lists a few runs and counts the others", manyUnfinishedRuns},
 }
 
@@ -316,4 +319,51 @@ func strangeResults(b *bench) {
 	if logged := b.expect(0, nil, "logs", "odd").stdout; !strings.Contains(logged, "small is NaN") {
 		b.Errorf("the log is %s", logged)
 	}
+}
+
+// newerRecords has records of a run be of a version that a later mtt-host might write.
+func newerRecords(b *bench) {
+	args := []string{"run", pluginPath("walk"), "--name", "r", "-S", "steps=1000000", "--checkpoint-every", "50"}
+	p := b.start(args...)
+	b.eventually("there is a checkpoint", func() bool { return len(manifests(b, "r")) > 0 })
+	p.kill()
+	for _, change := range [][3]string{ // file, what is in it, what a newer host might have written
+		{"run.json", `"mtt.spec/v1"`, `"mtt.spec/v2"`},
+		{"attempts/1/claim.json", `"mtt.claim/v1"`, `"mtt.claim/v17"`},
+		{"attempts/1/start.json", `"mtt.start/v1"`, `"mtt.start/v2"`},
+		{"run.json", `"seed": 0`, `"seed": {"data": 0}, "schema": "mtt.spec/v2"`}, // as this host cannot read it
+	} {
+		path := b.path("runs", "r", change[0])
+		before, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		after := strings.Replace(string(before), change[1], change[2], 1)
+		if after == string(before) {
+			b.Fatalf("%s has no %s", path, change[1])
+		}
+		if err := os.WriteFile(path, []byte(after), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		wrote := b.files(b.path("runs", "r"))
+		words := []string{change[0], "of a newer mtt-host", "/v1", "/v" + strings.Trim(change[2][strings.LastIndex(change[2], "/v")+2:], `"`)}
+		b.expect(65, words, "resume", "r")
+		b.expect(65, words, args...)
+		b.expect(0, words, "ls")
+		if !strings.Contains(change[2], "data") {
+			for _, command := range [][]string{{"show", "r"}, {"logs", "r"}, {"checkpoints", "ls", "r"}} {
+				b.expect(0, words, command...)
+			}
+		}
+		if now := b.files(b.path("runs", "r")); !maps.Equal(now, wrote) {
+			b.Errorf("%v: something was written", change)
+		}
+		if err := os.WriteFile(path, before, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	p = b.start("resume", "r")
+	p.waitFor("resumed from checkpoint")
+	p.signal(syscall.SIGINT)
+	b.check(p.wait(), 130)
 }

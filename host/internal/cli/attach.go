@@ -29,7 +29,7 @@ func newAttach() *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			view := newView(command.ErrOrStderr())
 			common.patient, common.say = true, view.say
-			on, watched, err := common.run(command.Context(), args[0])
+			on, watched, err := common.run(command, args[0])
 			if err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func newLogs() *cobra.Command {
 			view := newView(command.ErrOrStderr())
 			defer view.end()
 			common.patient, common.say = onwards, view.say
-			on, logged, err := common.run(command.Context(), args[0])
+			on, logged, err := common.run(command, args[0])
 			if err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ func newStop() *cobra.Command {
 			view := newView(command.ErrOrStderr())
 			defer view.end()
 			common.patient, common.say = true, view.say
-			on, stopped, err := common.run(command.Context(), args[0])
+			on, stopped, err := common.run(command, args[0])
 			if err != nil {
 				return err
 			}

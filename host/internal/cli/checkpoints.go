@@ -132,7 +132,7 @@ func newCheckpointsVerify() *cobra.Command {
 }
 
 func entriesOf(command *cobra.Command, common common, id string) ([]checkpoint.Entry, checkpoint.Store, error) {
-	on, of, err := common.run(command.Context(), id) // closed with the process
+	on, of, err := common.run(command, id) // closed with the process
 	if err != nil {
 		return nil, nil, err
 	}

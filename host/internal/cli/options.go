@@ -98,8 +98,10 @@ func (c *common) open(ctx context.Context, create modal.Create) (backend.Backend
 	return local.OpenRuns(c.outputs, self)
 }
 
-// run checks the options and finds a run. The caller closes the backend.
-func (c *common) run(ctx context.Context, id string) (backend.Backend, *run.Run, error) {
+// run checks the options and finds a run, for a command that does not write to it but a request to stop. The caller closes
+// the backend.
+func (c *common) run(command *cobra.Command, id string) (backend.Backend, *run.Run, error) {
+	ctx := command.Context()
 	on, err := c.open(ctx, modal.Nothing)
 	if err != nil {
 		return nil, nil, err
@@ -107,6 +109,9 @@ func (c *common) run(ctx context.Context, id string) (backend.Backend, *run.Run,
 	found, err := find(ctx, on.Registry(), id)
 	if err != nil {
 		return nil, nil, errors.Join(err, on.Close())
+	}
+	if newer := found.NewerWarning(); newer != "" {
+		fmt.Fprintf(command.ErrOrStderr(), "warning: %s\n", newer)
 	}
 	return on, found, nil
 }

@@ -99,7 +99,7 @@ func newShow() *cobra.Command {
 		Short: "Show a run with its attempts",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			on, shown, err := common.run(command.Context(), args[0])
+			on, shown, err := common.run(command, args[0])
 			if err != nil {
 				return err
 			}

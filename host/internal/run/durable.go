@@ -155,6 +155,9 @@ func readJSON(path string, value any) error {
 			Hint("Run mtt-host as the user whose runs these are, or name another directory with --outputs DIR.")
 	}
 	if err := json.Unmarshal(raw, value); err != nil {
+		if schema := newerSchema(raw); schema != "" {
+			return newerError(path, schema)
+		}
 		return damaged(path, err)
 	}
 	return nil

@@ -29,11 +29,15 @@ const (
 
 // Lock makes the caller the only one who may write, and reads the spec anew: the holder before may have changed it, or
 // ended the run. exit.StillRunning: another process executes the run, or the plugin of a killed host has not ended.
+// exit.Mismatch: a newer mtt-host has worked on the run.
 func (r *Run) Lock(ctx context.Context) error {
 	if err := r.registry.records.acquire(ctx, r); err != nil {
 		return err
 	}
-	err := r.sweep()
+	err := r.newer()
+	if err == nil {
+		err = r.sweep()
+	}
 	if err == nil {
 		r.Spec, err = r.registry.spec(r.ID)
 	}

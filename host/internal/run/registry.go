@@ -132,6 +132,9 @@ func (r *Registry) spec(id string) (*Spec, error) {
 		return nil, damaged(file, err)
 	}
 	spec.Config = canonical.Bytes()
+	if isNewer(spec.Schema) && spec.RunID == id {
+		return spec, nil // its canonical form may be another, and Lock refuses it
+	}
 	if spec.RunID != id || config.Hash(spec.Config) != spec.ConfigSHA256 {
 		return nil, exit.Errorf(exit.Mismatch, "%s was changed: its configuration or its name is not the one that the run began with", file).
 			Hint("Undo the change; for another configuration, start another run.")

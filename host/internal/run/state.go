@@ -2,6 +2,7 @@ package run
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -154,7 +155,13 @@ func (r *Run) Info() (*Info, error) {
 		info.Result, info.ExitCode, info.Ended = result.Result, &result.Code, &result.Time
 		info.Step, info.Error = result.Step, result.Error
 	}
-	return info, r.registry.records.complete(r, info, attempts)
+	if err := r.registry.records.complete(r, info, attempts); err != nil {
+		return info, err
+	}
+	if newer := r.NewerWarning(); newer != "" {
+		info.Warning = strings.TrimPrefix(info.Warning+"; "+newer, "; ")
+	}
+	return info, nil
 }
 
 func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest, waiting *Waiting) State {
