@@ -141,3 +141,26 @@ func opensManyFiles(b *bench) {
 		b.Errorf("it may open %s files, where the system allows %s: %v", soft, hard, r)
 	}
 }
+
+// keptMany saves so often that manifests which each save read again would be most of what is read.
+func keptMany(b *bench) {
+	const saves = 120
+	args := func(name string, every int) []string {
+		return []string{"run", pluginPath("scalars"), "--name", name, "-S", "steps=" + strconv.Itoa(2*saves), "-S", "tags=1",
+			"--checkpoint-every", strconv.Itoa(every), "--keep", "1000", "--env-var", "KILLS=1", "--env-var", "KILL_AFTER=" + strconv.Itoa(2*saves-1)}
+	}
+	for _, name := range []string{"first", "second"} { // which look at the executable more often
+		b.readBy(75, args(name, saves)...)
+	}
+	few, many := b.readBy(75, args("few", saves)...), b.readBy(75, args("many", 2)...)
+	if n := len(b.checkpoints("many")); n < saves/2 {
+		b.Fatalf("%d checkpoints are kept", n)
+	}
+	if each := (int64(many) - int64(few)) / saves; each > 20<<10 {
+		b.Errorf("each of %d saves reads %d bytes", saves, each)
+	}
+	few, many = b.readBy(0, args("few", saves)...), b.readBy(0, args("many", 2)...)
+	if more := int64(many) - int64(few); more > 64<<10 {
+		b.Errorf("a resume reads %d bytes more with %d checkpoints than with one", more, saves)
+	}
+}

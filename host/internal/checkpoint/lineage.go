@@ -1,6 +1,6 @@
 package checkpoint
 
-import "slices"
+import "iter"
 
 // Claim is how an attempt began. Attempts are claimed one after the other, each when the end of the one before is
 // certain.
@@ -19,21 +19,23 @@ type Claim struct {
 // This is the fence against attempts that were thought dead: what one of them wrote after another had been claimed
 // is no part of the history, and is never resumed from or pruned. A checkpoint whose manifest cannot be read is of
 // an unknown attempt. It is returned in its place, so that the caller reports it instead of overlooking it.
-func Lineage(claims []Claim, entries []Entry) []Entry {
+//
+// Entries come newest first, and are looked at as the loop comes to them.
+func Lineage(claims []Claim, entries iter.Seq[Entry]) iter.Seq[Entry] {
 	newestOf := newestByAttempt(claims)
-	var history []Entry
-	for _, e := range entries {
-		if e.Manifest == nil {
-			history = append(history, e)
-			continue
-		}
-		newest, ok := newestOf[e.Manifest.Attempt]
-		if ok && (newest == "" || CompareIDs(e.ID, newest) <= 0) {
-			history = append(history, e)
+	return func(yield func(Entry) bool) {
+		for e := range entries {
+			if e.Manifest != nil {
+				newest, ok := newestOf[e.Manifest.Attempt]
+				if !ok || newest != "" && CompareIDs(e.ID, newest) > 0 {
+					continue
+				}
+			}
+			if !yield(e) {
+				return
+			}
 		}
 	}
-	slices.SortFunc(history, func(a, b Entry) int { return CompareIDs(b.ID, a.ID) })
-	return history
 }
 
 // newestByAttempt maps each attempt of the history to the newest of its checkpoints that counts, "" for no bound.

@@ -35,7 +35,7 @@ func TestLineageHoldsTheHistoryOfTheNewestAttemptOnly(t *testing.T) {
 		"an attempt that started over":          {[]Claim{{Attempt: 1}, {Attempt: 2}}, []Entry{by(1, 1), by(2, 2)}, []byte{2}},
 		"an attempt that was skipped":           {[]Claim{{Attempt: 1}, {2, at(1), 1}, {3, at(1), 1}}, []Entry{by(1, 1), by(2, 2), by(3, 3)}, []byte{3, 1}},
 		"through every claim":                   {[]Claim{{Attempt: 1}, {2, at(2), 1}, {3, at(4), 2}}, []Entry{by(1, 1), by(1, 2), by(1, 3), by(2, 4), by(2, 5), by(3, 6)}, []byte{6, 4, 2, 1}},
-		"in any order":                          {[]Claim{{2, at(2), 1}, {Attempt: 1}}, []Entry{by(2, 3), by(1, 1), by(1, 2)}, []byte{3, 2, 1}},
+		"claims in any order":                   {[]Claim{{2, at(2), 1}, {Attempt: 1}}, []Entry{by(2, 3), by(1, 1), by(1, 2)}, []byte{3, 2, 1}},
 		"an unreadable one cuts nothing":        {[]Claim{{Attempt: 1}, {2, at(2), 1}}, []Entry{by(1, 1), by(0, 2), by(2, 3), by(0, 4)}, []byte{4, 3, 2, 1}},
 		"the claimed one was pruned":            {[]Claim{{Attempt: 1}, {2, at(2), 1}}, []Entry{by(1, 1), by(1, 3)}, []byte{1}},
 		"a claim was lost":                      {[]Claim{{3, at(2), 2}}, []Entry{by(1, 1), by(2, 2), by(3, 3)}, []byte{3, 2}},
@@ -44,7 +44,8 @@ func TestLineageHoldsTheHistoryOfTheNewestAttemptOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var have, want []string
-			for _, e := range Lineage(test.claims, test.entries) {
+			slices.SortFunc(test.entries, func(a, b Entry) int { return CompareIDs(b.ID, a.ID) })
+			for e := range Lineage(test.claims, slices.Values(test.entries)) {
 				have = append(have, e.ID)
 			}
 			for _, n := range test.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 )
 
 // ErrNoGoodCheckpoint says that a run has checkpoints and none of them can be loaded. Starting it again from step 0 is
@@ -22,8 +23,8 @@ type Skipped struct {
 // It falls back past corruption only. A checkpoint of another identity (*MismatchError), one of a newer mtt-host
 // (*VersionError) and storage that fails end it at once. If all candidates are corrupt the error is
 // ErrNoGoodCheckpoint; if there are none, it returns nil without an error.
-func Select(ctx context.Context, s Store, candidates []Entry, guard func(*Manifest) error) (best *Manifest, skipped []Skipped, err error) {
-	for _, c := range candidates {
+func Select(ctx context.Context, s Store, candidates iter.Seq[Entry], guard func(*Manifest) error) (best *Manifest, skipped []Skipped, err error) {
+	for c := range candidates {
 		m, err := load(ctx, s, c, guard)
 		if err == nil {
 			return m, skipped, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -51,16 +52,16 @@ func (h *history) damage(t *testing.T, step int, file string) {
 
 func (h *history) list(t *testing.T) []checkpoint.Entry {
 	t.Helper()
-	entries, err := h.List(t.Context())
+	entries, err := checkpoint.Entries(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return entries
+	return slices.Collect(entries)
 }
 
 func (h *history) choose(t *testing.T, want checkpoint.Identity) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
 	t.Helper()
-	return checkpoint.Select(t.Context(), h, h.list(t), guard(want))
+	return checkpoint.Select(t.Context(), h, slices.Values(h.list(t)), guard(want))
 }
 
 var identity = storetest.Header(0).Identity
@@ -115,7 +116,7 @@ func TestSelectNeverFallsBackPastAMismatch(t *testing.T) {
 func TestSelectNeverFallsBackPastStorageThatFails(t *testing.T) {
 	h := newHistory(t, written(1, checkpoint.Periodic), written(1, checkpoint.Periodic))
 	failing := errors.New("the network is down")
-	best, _, err := checkpoint.Select(t.Context(), unverifiable{h.Store, failing}, h.list(t), guard(identity))
+	best, _, err := checkpoint.Select(t.Context(), unverifiable{h.Store, failing}, slices.Values(h.list(t)), guard(identity))
 	if best != nil || !errors.Is(err, failing) {
 		t.Errorf("selected %v, %v", best, err)
 	}

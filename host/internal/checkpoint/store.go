@@ -27,9 +27,12 @@ type Store interface {
 	// syscall.ENOSPC. The caller ends every Writer by Commit or Abort.
 	Create(context.Context, Header) (Writer, error)
 
-	// List returns every checkpoint that has a manifest, newest first. A manifest that cannot be read is an Entry with
-	// Err. Blobs are not looked at.
-	List(context.Context) ([]Entry, error)
+	// List returns the ids of all checkpoints, newest first, by their names alone: nothing in them is opened, so it costs
+	// the same whatever they hold. One that is being written, or was half removed, is among them: see Entries.
+	List(context.Context) ([]string, error)
+
+	// Manifest reads the manifest of a checkpoint. Blobs are not looked at.
+	Manifest(ctx context.Context, id string) (*Manifest, error)
 
 	// Verify reads the whole checkpoint back: the manifest with its checksum, each blob's size and hash, and that
 	// there is no other file.
@@ -71,14 +74,4 @@ type Writer interface {
 	// Abort removes what was written. It may be called more than once, and does nothing after Commit has made the
 	// checkpoint visible, so that it can be deferred.
 	Abort() error
-}
-
-// Entry is a checkpoint in a list.
-type Entry struct {
-	ID   string
-	Step uint64
-	// Manifest is nil if it could not be read; Err says why. It stands for the manifest only: the blobs have not been
-	// read.
-	Manifest *Manifest
-	Err      error
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -137,11 +138,15 @@ func entriesOf(command *cobra.Command, common common, id string) ([]checkpoint.E
 		return nil, nil, err
 	}
 	store := on.Checkpoints(command.Context(), of)
-	entries, err := store.List(command.Context())
-	if err == nil && len(entries) == 0 {
+	listed, err := checkpoint.Entries(command.Context(), store)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries := slices.Collect(listed)
+	if len(entries) == 0 {
 		fmt.Fprintf(command.ErrOrStderr(), "run %s has no checkpoint\n", id)
 	}
-	return entries, store, err
+	return entries, store, nil
 }
 
 func infoOf(entry checkpoint.Entry) checkpointInfo {

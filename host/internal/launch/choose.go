@@ -217,11 +217,11 @@ func (r *related) toGoOnWith() (*run.Run, error) {
 // refuseBroken keeps a new run from beginning at step 0 where the one to go on with may be one that cannot be read, and
 // has checkpoints of this experiment.
 func refuseBroken(ctx context.Context, on backend.Backend, unreadable run.Broken, spec *run.Spec) error {
-	entries, err := on.Checkpoints(ctx, unreadable.Run).List(ctx)
+	entries, err := checkpoint.Entries(ctx, on.Checkpoints(ctx, unreadable.Run))
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
+	for entry := range entries {
 		if id, err := checkpoint.ParseID(entry.ID); err == nil && id.Prefix == spec.Prefix {
 			return exit.Errorf(exit.BadCheckpoint, "run %s has checkpoints of this experiment and cannot be read, so it may be the one to go on with: %w", unreadable.ID, unreadable.Err).
 				Hint("Bring a good copy of its run.json back, or start another run: mtt-host run PLUGIN --new")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -19,22 +20,25 @@ import (
 // torn says whether a checkpoint came to the volume without the events that belong to it. Only the newest one can have,
 // with a commit that was torn when its attempt was killed; it was not acknowledged, and is passed over.
 func Choose(ctx context.Context, r *run.Run, store checkpoint.Store, attempts []run.Attempt, torn func(*checkpoint.Manifest) (bool, error)) (*checkpoint.Manifest, []checkpoint.Skipped, error) {
-	entries, err := store.List(ctx)
+	entries, err := checkpoint.Entries(ctx, store)
 	if err != nil {
 		return nil, nil, err
 	}
 	candidates := checkpoint.Lineage(run.Claims(attempts), entries)
 	var passed []checkpoint.Skipped
-	if len(candidates) > 0 && candidates[0].Manifest != nil {
-		newest := candidates[0]
+	for newest := range candidates {
+		if newest.Manifest == nil {
+			break
+		}
 		without, err := torn(newest.Manifest)
 		if err != nil {
 			return nil, nil, err
 		}
 		if without {
 			passed = []checkpoint.Skipped{{ID: newest.ID, Err: fmt.Errorf("checkpoint %s was not acknowledged: its commit was torn, and the curves up to it are not on the volume", newest.ID)}}
-			candidates = candidates[1:]
+			candidates = besides(newest.ID, candidates)
 		}
+		break
 	}
 	from, skipped, err := checkpoint.Select(ctx, store, candidates, func(have *checkpoint.Manifest) error { return Guard(r, have) })
 	skipped = append(passed, skipped...)
@@ -66,9 +70,19 @@ func nothingAcknowledged(r *run.Run, attempts []run.Attempt) bool {
 	})
 }
 
+func besides(id string, entries iter.Seq[checkpoint.Entry]) iter.Seq[checkpoint.Entry] {
+	return func(yield func(checkpoint.Entry) bool) {
+		for e := range entries {
+			if e.ID != id && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
 // refuseLoss keeps a run that had made progress from beginning at step 0 again: that its checkpoints are gone is for a
 // person to know.
-func refuseLoss(r *run.Run, attempts []run.Attempt, entries []checkpoint.Entry) error {
+func refuseLoss(r *run.Run, attempts []run.Attempt, entries iter.Seq[checkpoint.Entry]) error {
 	var lost string
 	if n := len(attempts); n > 0 { // of those before, only what it resumed from is in the run's history
 		last := attempts[n-1]
@@ -78,7 +92,10 @@ func refuseLoss(r *run.Run, attempts []run.Attempt, entries []checkpoint.Entry) 
 			lost = fmt.Sprintf("checkpoint %s, from which attempt %d resumed, is gone", last.Claim.ResumedFrom, last.Number)
 		}
 	}
-	for _, entry := range entries {
+	for entry := range entries {
+		if entry.Err != nil {
+			return entry.Err
+		}
 		if !slices.ContainsFunc(attempts, func(a run.Attempt) bool { return a.Number == entry.Manifest.Attempt }) {
 			lost = fmt.Sprintf("checkpoint %s was saved by attempt %d, of which there is no record", entry.ID, entry.Manifest.Attempt)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -30,15 +31,15 @@ func (r *Run) CheckResult(ctx context.Context, store checkpoint.Store) (unchecke
 	if result.State != Succeeded {
 		return "", r.checkFailure(result, attempts)
 	}
-	entries, err := store.List(ctx)
+	entries, err := checkpoint.Entries(ctx, store)
 	if err != nil {
 		return fmt.Sprintf("the result of run %s was not compared with its final checkpoint: %v", r.ID, err), nil
 	}
-	if len(entries) == 0 {
+	if isEmpty(entries) {
 		return fmt.Sprintf("the result of run %s was not compared with its final checkpoint: the run has no checkpoint any more", r.ID), nil
 	}
 	var bad error
-	for _, entry := range checkpoint.Lineage(Claims(attempts), entries) {
+	for entry := range checkpoint.Lineage(Claims(attempts), entries) {
 		if entry.Err != nil {
 			bad = cmp.Or(bad, entry.Err)
 			continue
@@ -54,6 +55,13 @@ func (r *Run) CheckResult(ctx context.Context, store checkpoint.Store) (unchecke
 	}
 	return "", exit.Errorf(exit.BadCheckpoint, "the final checkpoint of run %s is gone, so that its result cannot be compared", r.ID).
 		Hint("See which are left: mtt-host checkpoints ls %s", r.ID)
+}
+
+func isEmpty(entries iter.Seq[checkpoint.Entry]) bool {
+	for range entries {
+		return false
+	}
+	return true
 }
 
 func (r *Run) checkFailure(result *Result, attempts []Attempt) error {

@@ -70,8 +70,8 @@ func (w *Worker) open(ctx context.Context, plan *plan, log *eventlog.Writer) (_ 
 	a.metrics = newMetricService(a.events, plan.resume, a.life, a.fail)
 	a.checkpoints = &checkpointService{
 		store: plan.store, identity: w.Run.Spec.Identity(), attempt: plan.attempt,
-		policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep},
-		claims: append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
+		retention: retention{store: plan.store, policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep}},
+		claims:    append(run.Claims(plan.attempts), plan.claim()), resumed: plan.resume,
 		metrics: a.metrics, keepFiles: a.keepFiles, firstSaved: func(ctx context.Context, id string) error {
 			return errors.Join(w.Run.WriteSaved(plan.attempt, id), plan.sync.now(ctx))
 		},

@@ -28,7 +28,7 @@ type checkpointService struct {
 	store      checkpoint.Store
 	identity   checkpoint.Identity
 	attempt    int
-	policy     checkpoint.Policy
+	retention  retention
 	claims     []checkpoint.Claim // this attempt's included
 	resumed    *checkpoint.Manifest
 	metrics    *metricService
@@ -195,9 +195,9 @@ func (b blobSink) Create(name string) (io.WriteCloser, error) { return b.writer.
 // prune applies retention. That it fails loses nothing, so it fails nothing.
 func (s *checkpointService) prune(ctx context.Context) {
 	defer s.life.hold()()
-	entries, err := s.store.List(ctx)
+	lineage, err := s.retention.lineage(ctx, s.claims)
 	if err == nil {
-		_, err = checkpoint.Prune(ctx, s.store, s.policy, s.attempt, checkpoint.Lineage(s.claims, entries))
+		_, err = checkpoint.Prune(ctx, s.store, s.retention.policy, s.attempt, lineage)
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Say(eventlog.Warning, "old checkpoints were not removed: %v", err)

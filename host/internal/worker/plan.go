@@ -129,10 +129,10 @@ func (w *Worker) makeRoom(ctx context.Context, plan *plan) {
 	if plan.resume == nil {
 		return
 	}
-	entries, err := plan.store.List(ctx)
+	r := retention{store: plan.store, policy: checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep}}
+	lineage, err := r.lineage(ctx, run.Claims(plan.attempts))
 	if err == nil {
-		policy := checkpoint.Policy{KeepLast: w.Run.Spec.Options.Keep}
-		_, err = checkpoint.PruneBefore(ctx, plan.store, policy, plan.resume.ID, checkpoint.Lineage(run.Claims(plan.attempts), entries))
+		_, err = checkpoint.PruneBefore(ctx, plan.store, r.policy, plan.resume.ID, lineage)
 	}
 	if err != nil && ctx.Err() == nil {
 		plan.warnings = append(plan.warnings, fmt.Sprintf("old checkpoints were not removed: %v", err))

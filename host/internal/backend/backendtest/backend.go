@@ -235,11 +235,11 @@ func (s *stage) untilSaved(on backend.Backend, r *run.Run) {
 
 func (s *stage) checkpoints(on backend.Backend, r *run.Run) []checkpoint.Entry {
 	s.Helper()
-	entries, err := on.Checkpoints(s.Context(), r).List(s.Context())
+	entries, err := checkpoint.Entries(s.Context(), on.Checkpoints(s.Context(), r))
 	if err != nil {
 		s.Fatal(err)
 	}
-	return entries
+	return slices.Collect(entries)
 }
 
 // final is the state that the run has ended in.

@@ -429,13 +429,20 @@ func because(result *api.Result) string {
 // saved is the newest step of which an attempt has left a checkpoint, and how long it had run then; 0 for none.
 func (l *life) saved(ctx context.Context, attempt run.Attempt) (step uint64, elapsed time.Duration, err error) {
 	err = l.retry(ctx, "list checkpoints", func() error {
-		entries, err := l.store.List(ctx)
-		for _, entry := range entries {
+		entries, err := checkpoint.Entries(ctx, l.store)
+		if err != nil {
+			return err
+		}
+		for entry := range entries {
+			if entry.ID == attempt.Claim.ResumedFrom { // older ones are of attempts before
+				break
+			}
 			if m := entry.Manifest; m != nil && m.Attempt == attempt.Number {
-				step, elapsed = max(step, m.Step), max(elapsed, run.Seconds(m.ElapsedSeconds))
+				step, elapsed = m.Step, run.Seconds(m.ElapsedSeconds)
+				break
 			}
 		}
-		return err
+		return nil
 	})
 	return step, elapsed, err
 }

@@ -146,12 +146,12 @@ func save(t *testing.T, dir string, step uint64) string {
 func ids(t *testing.T, dir string) []string {
 	t.Helper()
 	store := dirstore.New(dir, dirstore.Options{})
-	entries, err := store.List(t.Context())
+	entries, err := checkpoint.Entries(t.Context(), store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ids []string
-	for _, e := range entries {
+	for e := range entries {
 		if _, err := store.Verify(t.Context(), e.ID); err != nil {
 			t.Error(err)
 		}

@@ -13,23 +13,27 @@ import (
 )
 
 // List implements checkpoint.Store.
-func (s *Store) List(ctx context.Context) ([]checkpoint.Entry, error) {
+func (s *Store) List(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	ids, err := s.ids()
 	if err != nil {
 		return nil, err
 	}
-	var entries []checkpoint.Entry
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		m, err := s.manifest(id.String())
-		if _, absent := errors.AsType[*checkpoint.NotFoundError](err); absent {
-			continue
-		}
-		entries = append(entries, checkpoint.Entry{ID: id.String(), Step: id.Step, Manifest: m, Err: err})
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.String()
 	}
-	return entries, nil
+	return names, nil
+}
+
+// Manifest implements checkpoint.Store.
+func (s *Store) Manifest(ctx context.Context, id string) (*checkpoint.Manifest, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.manifest(id)
 }
 
 // Verify implements checkpoint.Store.

@@ -40,8 +40,12 @@ func testFlippedManifest(t *testing.T, s *subject) {
 	}
 
 	damage(t, file, flip(len(content)/2, 1))
-	entries, err := s.List(t.Context())
-	if err != nil || len(entries) != 1 || entries[0].Manifest != nil || entries[0].Step != 1 {
+	listed, err := checkpoint.Entries(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := slices.Collect(listed)
+	if len(entries) != 1 || entries[0].Manifest != nil || entries[0].Step != 1 {
 		t.Fatalf("listed %+v, %v", entries, err)
 	}
 	blames(t, entries[0].Err, m.ID, checkpoint.ManifestName)

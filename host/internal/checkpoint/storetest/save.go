@@ -94,6 +94,35 @@ func testOrder(t *testing.T, s *subject) {
 	}
 }
 
+// testListingByName lists what nobody could list who looked into it.
+func testListingByName(t *testing.T, s *subject) {
+	whole, damaged := s.save(t, 1, nil), s.save(t, 2, nil)
+	w, err := s.Create(t.Context(), Header(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	damage(t, s.path(damaged.ID, checkpoint.ManifestName), func([]byte) []byte { return nil })
+	want := []string{w.ID(), damaged.ID, whole.ID}
+	if ids, err := s.reopen().List(t.Context()); err != nil || !slices.Equal(ids, want) {
+		t.Errorf("listed %v, %v, want %v", ids, err, want)
+	}
+	entries, err := checkpoint.Entries(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var looked []string
+	for e := range entries {
+		looked = append(looked, e.ID)
+		if (e.Err != nil) != (e.ID == damaged.ID) || e.Manifest == nil && e.Err == nil {
+			t.Errorf("looked at %+v", e)
+		}
+	}
+	if !slices.Equal(looked, want[1:]) {
+		t.Errorf("looked at %v, want %v without the one that is not committed", looked, want)
+	}
+}
+
 func testSameStep(t *testing.T, s *subject) {
 	a, b := s.save(t, 5, map[string][]byte{"x": {1}}), s.save(t, 5, map[string][]byte{"x": {2}})
 	if ids := s.ids(t); !slices.Equal(ids, []string{b.ID, a.ID}) {
@@ -283,13 +312,14 @@ func testCancelled(t *testing.T, s *subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"Create":  func() error { _, err := s.Create(ctx, Header(3)); return err },
-		"List":    func() error { _, err := s.List(ctx); return err },
-		"Verify":  func() error { _, err := s.Verify(ctx, m.ID); return err },
-		"Open":    func() error { _, err := s.Open(ctx, m.ID, "x"); return err },
-		"Remove":  func() error { return s.Remove(ctx, m.ID) },
-		"Collect": func() error { _, err := s.Collect(ctx); return err },
-		"Commit":  func() error { _, err := w.Commit(ctx, checkpoint.History{}); return err },
+		"Create":   func() error { _, err := s.Create(ctx, Header(3)); return err },
+		"List":     func() error { _, err := s.List(ctx); return err },
+		"Manifest": func() error { _, err := s.Manifest(ctx, m.ID); return err },
+		"Verify":   func() error { _, err := s.Verify(ctx, m.ID); return err },
+		"Open":     func() error { _, err := s.Open(ctx, m.ID, "x"); return err },
+		"Remove":   func() error { return s.Remove(ctx, m.ID) },
+		"Collect":  func() error { _, err := s.Collect(ctx); return err },
+		"Commit":   func() error { _, err := w.Commit(ctx, checkpoint.History{}); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)

@@ -28,6 +28,7 @@ func Run(t *testing.T, open Open) {
 		"ACheckpointReadsBackAsItWasSaved":      testRoundTrip,
 		"ACheckpointMayHaveNoBlobs":             testNoBlobs,
 		"TheListIsNewestFirst":                  testOrder,
+		"ListingOpensNoManifest":                testListingByName,
 		"TwoCheckpointsMayHaveTheSameStep":      testSameStep,
 		"IDsGrowAlthoughTheClockGoesBack":       testClock,
 		"WithoutCommitThereIsNoCheckpoint":      testNoCommit,

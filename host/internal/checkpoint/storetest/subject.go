@@ -39,15 +39,15 @@ func (s *subject) save(t *testing.T, step uint64, blobs map[string][]byte) *chec
 	return m
 }
 
-// ids lists the store through a second one on the same files.
+// ids returns the checkpoints of the store, through a second one on the same files.
 func (s *subject) ids(t *testing.T) []string {
 	t.Helper()
-	entries, err := s.reopen().List(t.Context())
+	entries, err := checkpoint.Entries(t.Context(), s.reopen())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids := []string{}
-	for _, e := range entries {
+	for e := range entries {
 		if e.Err != nil {
 			t.Fatalf("%s: %v", e.ID, e.Err)
 		}
