@@ -45,9 +45,10 @@ lint: $(TOOLS)/installed
 generate: $(TOOLS)/installed
 	$(TOOLS)/buf generate
 
-## soak: the kill tests at full count
+## soak: the tests of kills and of curves at full count
 soak: build $(VENV)/installed $(SITE)/installed
-	cd host && CI=true MTT_SOAK=1 go test -count=1 -timeout 10h -v -run Kill ./cmd/mtt-host
+	cd host && CI=true MTT_SOAK=1 go test -count=1 -timeout 10h -v -run 'Kill|GrowthHasABound' ./cmd/mtt-host
+	cd host && CI=true MTT_SOAK=1 go test -count=1 -timeout 2h -v -run 'Loaders|TensorBoard' ./internal/tensorboard
 
 ## bench: measure what mtt costs on this machine, and write it into docs/benchmarks.md
 bench: bench-binaries $(VENV)/installed $(SITE)/installed

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/mtt-project/mtt/host/internal/tensorboard"
@@ -46,13 +47,33 @@ func TestDamageOfWhatIsKeptIsFoundInEveryFile(t *testing.T) {
 	}
 }
 
-// found wants Verify to tell that the i-th file that is kept is damaged at about a byte.
+// found wants Verify to tell that the i-th file that is kept is damaged at about a byte, also where the checksum of all
+// of it is not recorded, as in a manifest of version 1.
 func found(t *testing.T, dir string, saved checkpoint, i int, at uint64) {
 	t.Helper()
 	path := filepath.Join(dir, saved.kept[i].File)
-	var damage *tensorboard.DamageError
-	if err := tensorboard.Verify(dir, saved.kept); !errors.As(err, &damage) || damage.File != path || damage.Offset > int64(at) || damage.Offset < int64(at)-100 {
-		t.Errorf("file %d is damaged at byte %d: %v", i, at, err)
+	unrecorded := slices.Clone(saved.kept)
+	for i := range unrecorded {
+		unrecorded[i].CRC32C = 0
+	}
+	for _, kept := range [][]tensorboard.Place{saved.kept, unrecorded} {
+		var damage *tensorboard.DamageError
+		if err := tensorboard.Verify(dir, kept); !errors.As(err, &damage) || damage.File != path || damage.Offset > int64(at) || damage.Offset < int64(at)-100 {
+			t.Errorf("file %d is damaged at byte %d: %v", i, at, err)
+		}
+	}
+}
+
+func TestFileOfAnotherContentIsFoundAlthoughItsRecordsAreWhole(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	saved, more := attempt(t, dir, 1, checkpoint{}, 0, 20, 20), attempt(t, other, 1, checkpoint{}, 1, 30, 30)
+	content, err := os.ReadFile(filepath.Join(other, more.kept[0].File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, saved.kept[0].File), content)
+	if err := tensorboard.Verify(dir, saved.kept); err == nil {
+		t.Error("it was taken for what was written")
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // FuzzReader begins with testdata/fuzz: a file as it should be, one cut short, one with a flipped byte, one that
-// claims a record of 2^63 bytes, and one whose record is no Event.
+// claims a record of 2^63 bytes, one whose record is no Event, and of a resumed attempt one that hides and repeats points,
+// and one that ends within what hides them.
 func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		dir := t.TempDir()

@@ -26,7 +26,8 @@ type place struct {
 // attempt that has written nothing is the zero File.
 func (e Experiment) Write(t testing.TB) []File {
 	t.Helper()
-	dir := t.TempDir()
+	dir := scratch(t)
+	defer os.RemoveAll(dir)
 	random := rand.New(rand.NewPCG(e.Seed, 1))
 	places := map[Checkpoint]place{}
 	files := make([]File, len(e.Attempts))
@@ -55,6 +56,16 @@ func (e Experiment) Write(t testing.TB) []File {
 		files[n] = tear(t, filepath.Join(dir, writer.Name()), durable, a.Kept)
 	}
 	return files
+}
+
+// scratch makes a directory, in memory where that is possible: a disk takes longer to make the files durable than all else.
+func scratch(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "layouttest")
+	if err != nil {
+		return t.TempDir()
+	}
+	return dir
 }
 
 // log logs all points of an attempt, in batches, and returns its checkpoints by their numbers of points. Each asks for
