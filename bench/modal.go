@@ -44,8 +44,10 @@ func (b *bench) modal() error {
 		return err
 	}
 	m.machine.uses("Modal's " + strings.TrimSpace(version))
-	if err := m.transfers(); err != nil {
-		return err
+	for _, part := range []func() error{m.transfers, m.calls} {
+		if err := part(); err != nil {
+			return err
+		}
 	}
 	return m.with(filepath.Join(b.scratch, "modal"), func() error {
 		for _, part := range []func() error{m.sync, m.list, m.submit, m.recover} {

@@ -135,6 +135,21 @@ var accountLimits = []promise{
 			m.Errorf("it has had the attempts %+v", attempts)
 		}
 	}},
+	{"a supervisor asks rarely while nothing happens, and hears of a stop at once", func(b *bench) {
+		m := b.onModal("gpus=queued")
+		m.expect(0, nil, endless("--name", "r", "-d", "--gpu", "H100", "--device", "go")...)
+		m.is("r", "QUEUED")
+		const watched = 8 * time.Second
+		before := m.fake.Calls(b.T)["VolumeListFiles2"].All
+		time.Sleep(watched)
+		if lists := m.fake.Calls(b.T)["VolumeListFiles2"].All - before; lists > 1 {
+			m.Errorf("it has listed %d times in %s", lists, watched)
+		}
+		m.expect(0, nil, "stop", "r")
+		if written := m.fake.Calls(b.T)["SandboxStdinWrite"].All; written == 0 {
+			m.Error("nobody has told the supervisor")
+		}
+	}},
 }
 
 func TestLimitsOfAnAccountOnModalEndNothing(t *testing.T) { hold(t, accountLimits) }

@@ -201,7 +201,7 @@ func newSuperviseModal() *cobra.Command {
 		Hidden: true,
 		Args:   exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			s.Run, s.Version = args[0], version
+			s.Run, s.Version, s.Stdin = args[0], version, command.InOrStdin()
 			out := newUnblocked(beneath(command.OutOrStdout()))
 			defer out.flush()
 			s.Say = func(format string, args ...any) {

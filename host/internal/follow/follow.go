@@ -17,7 +17,7 @@ const (
 	// soonest and latest are for remote records, where a look costs calls that are limited per account: soon after something has
 	// changed, and more and more rarely while nothing does. What must not wait for that wakes the watch.
 	soonest = time.Second
-	latest  = 15 * time.Second
+	latest  = 30 * time.Second
 )
 
 // Watch is a run that is watched. It is not for several goroutines.

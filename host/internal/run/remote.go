@@ -39,6 +39,20 @@ type Waker interface {
 	Wake(ctx context.Context, id string) <-chan struct{}
 }
 
+// Glancer is a Remote that can bring the small records of a run up to date without what its attempts write all the time.
+type Glancer interface {
+	Glance(ctx context.Context, id string) error
+}
+
+// Glance is Refresh for who looks often for what changes rarely, such as a request to stop: logs, and how long an attempt has
+// run, may be older than the rest.
+func (r *Run) Glance(ctx context.Context) error {
+	if glancer, ok := r.Remote().(Glancer); ok {
+		return glancer.Glance(ctx, r.ID)
+	}
+	return r.Refresh(ctx)
+}
+
 // OpenRemote returns the registry of a remote volume, which people know by its name. ctx ends whatever its runs ask the volume for.
 func OpenRemote(ctx context.Context, name, mirror string, volume Remote) *Registry {
 	return &Registry{name: name, root: mirror, records: remote{ctx, mirror, volume}}

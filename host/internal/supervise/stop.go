@@ -8,14 +8,21 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
+// How often a request is looked for by who was told that there is one, and how many times: the record of it may not be
+// readable at once.
+const (
+	toldEvery = 2 * time.Second
+	toldLooks = 15
+)
+
 // requests returns contexts that are also cancelled when stop.json asks for it, and when what the run is on is gone:
 // nothing of it can be saved any more. release ends the looking. A request that was there when the run was locked means
 // nothing.
-func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ context.Context, release func()) {
+func requests(ctx, stop context.Context, r *run.Run, options Options) (_, _ context.Context, release func()) {
 	ctx, now := context.WithCancel(ctx)
 	stop, ask := context.WithCancelCause(stop)
 	look := func() {
-		err := r.Refresh(ctx)
+		err := r.Glance(ctx)
 		if exit.Of(err) == exit.NotFound {
 			ask(err)
 			now()
@@ -35,12 +42,20 @@ func requests(ctx, stop context.Context, r *run.Run, poll time.Duration) (_, _ c
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		every, told := options.Poll, 0
 		for {
 			select {
-			case <-time.After(poll):
-				look()
+			case <-time.After(every):
+			case <-options.Told:
+				told = toldLooks
 			case <-ctx.Done():
 				return
+			}
+			look()
+			if told--; told > 0 && stop.Err() == nil {
+				every = min(options.Poll, toldEvery)
+			} else {
+				every = options.Poll
 			}
 		}
 	}()

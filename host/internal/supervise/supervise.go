@@ -34,8 +34,9 @@ type Options struct {
 	Recover bool
 	// Streak is how many have until now. It is kept up to date.
 	Streak *run.Streak
-	// Poll is how often it is looked whether somebody has asked for the end.
+	// Poll is how often to look for a request to stop, and Told gets something when there may be one.
 	Poll time.Duration
+	Told <-chan struct{}
 }
 
 // Here is how a run is lived on this machine.
@@ -51,7 +52,7 @@ const streakMost = 3
 //
 // The contexts are those of Worker.Attempt; a request in stop.json is as good as either.
 func Run(ctx, stop context.Context, r *run.Run, life Life, options Options) (worker.Outcome, error) {
-	ctx, stop, release := requests(ctx, stop, r, options.Poll)
+	ctx, stop, release := requests(ctx, stop, r, options)
 	defer release()
 	allowed := r.Spec.Options.Retries
 	delay := firstDelay

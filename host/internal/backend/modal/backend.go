@@ -15,7 +15,10 @@ import (
 	"github.com/mtt-project/mtt/host/internal/run"
 )
 
-var _ backend.Backend = (*Backend)(nil)
+var (
+	_ backend.Backend = (*Backend)(nil)
+	_ run.Glancer     = (*Backend)(nil)
+)
 
 // Options say where on Modal runs are.
 type Options struct {
@@ -131,6 +134,11 @@ func (b *Backend) Refresh(ctx context.Context, id string) error {
 	return b.mirror.refresh(ctx, id)
 }
 
+// Glance is that of run.Glancer.
+func (b *Backend) Glance(ctx context.Context, id string) error {
+	return b.mirror.records(ctx, id, isRecord)
+}
+
 // Mirror brings the event files of some runs, of all for none, to where the registry has the runs.
 func (b *Backend) Mirror(ctx context.Context, ids []string) error { return b.mirror.events(ctx, ids) }
 
@@ -171,17 +179,42 @@ func (b *Backend) sandboxes(ctx context.Context) ([]api.SandboxInfo, error) {
 // Passes is that of run.Remote.
 func (b *Backend) Passes(err error) bool { return api.Passes(err) || errors.Is(err, errHeld) }
 
-// Asked is that of run.Remote. The supervisor finds the request by itself, and sees to it; but the worker that lives can
-// be told at once, and is to be told where there is no supervisor.
+// Asked is that of run.Remote. The supervisor finds the request by itself, later, and sees to it; but it can be told at once, and
+// so can the worker, which is to be told where there is no supervisor.
 func (b *Backend) Asked(ctx context.Context, id string, request run.StopRequest) error {
 	if request.Followed {
 		return nil
 	}
+	var told sync.WaitGroup
+	defer told.Wait()
+	told.Go(func() { b.tellSupervisor(ctx, id, request.Now) })
 	sandbox, err := b.worker(ctx, id)
 	if err != nil || sandbox == "" {
 		return err
 	}
 	return askToStop(ctx, b.client, sandbox, StopLine, request.Now)
+}
+
+// tellFor is how long a supervisor is told: one that has no machine yet hears it only when it has.
+const tellFor = 5 * time.Second
+
+// tellSupervisor tells the newest supervisor of a run that there is a request to stop. What comes of it does not matter: the
+// request is on the volume.
+func (b *Backend) tellSupervisor(ctx context.Context, id string, now bool) {
+	ctx, cancel := context.WithTimeout(ctx, tellFor)
+	defer cancel()
+	r, err := b.Registry().Get(id)
+	if err != nil {
+		return
+	}
+	supervisors, err := r.Supervisors()
+	if err != nil || len(supervisors) == 0 {
+		return
+	}
+	name := supervisorName(id, supervisors[len(supervisors)-1].Number)
+	if sandbox, err := b.client.SandboxNamed(ctx, b.environment, appOf(b.volume.name), name); err == nil && sandbox != "" {
+		_ = askToStop(ctx, b.client, sandbox, StopLine, now)
+	}
 }
 
 // worker returns the Sandbox of a run's worker that lives; "" for none.
@@ -206,7 +239,7 @@ func askToStop(ctx context.Context, client *api.Client, sandbox, line string, no
 	return err
 }
 
-// What a worker reads on its stdin.
+// What a worker reads on its stdin. A supervisor takes each line for word of a request, which it then reads.
 const (
 	StopLine  = "stop"  // save a checkpoint and end, since somebody asked for it
 	LimitLine = "limit" // the same, since the run has cost what it may

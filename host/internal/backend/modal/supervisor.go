@@ -1,9 +1,11 @@
 package modal
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -23,12 +25,14 @@ type Supervision struct {
 	Run         string
 	Number      int // of the supervisor
 	Limit       time.Duration
-	Version     string // of mtt-host
+	Version     string    // of mtt-host
+	Stdin       io.Reader // on which it is told that there is a request to stop
 	Say         func(format string, args ...any)
 }
 
-// pollEvery is how often a supervisor looks for a request to stop.
-const pollEvery = 2 * time.Second
+// pollEvery is how often a supervisor looks for a request to stop that it was not told of: each look costs calls, which Modal
+// limits for an account.
+const pollEvery = 30 * time.Second
 
 // Supervise lives a run until it has ended, another supervisor has taken over, or a successor has to.
 func Supervise(ctx context.Context, s Supervision) error {
@@ -132,11 +136,25 @@ func (s Supervision) supervise(ctx context.Context, l *life) error {
 		return err
 	}
 	streak := claim.Streak
-	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Streak: &streak, Poll: pollEvery})
+	_, err = supervise.Run(ctx, ctx, l.run, l, supervise.Options{Recover: true, Streak: &streak, Poll: pollEvery, Told: linesOf(s.Stdin)})
 	if errors.Is(err, errHandOver) {
 		return l.succeed(ctx, s, streak)
 	}
 	return err
+}
+
+// linesOf gets something for each line.
+func linesOf(from io.Reader) <-chan struct{} {
+	lines := make(chan struct{}, 1)
+	go func() {
+		for scanner := bufio.NewScanner(from); scanner.Scan(); {
+			select {
+			case lines <- struct{}{}:
+			default: // which one line has said already
+			}
+		}
+	}()
+	return lines
 }
 
 // introduce records where the supervisor lives, for people.
