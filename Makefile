@@ -28,7 +28,7 @@ run: build
 
 ## test: all tests, with everything that they need
 test: build $(VENV)/installed $(SITE)/installed lint
-	@for module in $(MODULES); do (cd $$module && go test -timeout 20m ./...) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && go test -timeout 40m ./...) || exit 1; done
 
 ## lint: vet for every platform that is supported, staticcheck, buf, import edges, stale generated code
 lint: $(TOOLS)/installed

@@ -49,7 +49,8 @@ var badPlugins = []badPlugin{
 var otherFaults = []string{"killed-once", "error-twice", "fails-at-stop", "ignores-stop", "ignores-cancel", "ignores-resume", "daemon", "data", "environment", "slow", "floods",
 	"stray-at-start", "stray-in-describe", "stray-in-train", "stray-in-metrics", "stray-in-save", "stray-in-load",
 	"save-nothing", "save-header", "save-half", "save-ahead", "load-half", "never-leaves",
-	"error-huge", "prints-long-lines", "prints-without-end", "bar", "dots", "many-lines"}
+	"error-huge", "prints-long-lines", "prints-without-end", "bar", "dots", "many-lines",
+	"schema", "refuses-config", "metric-negative", "progress-negative", "empty-tag", "negative-step", "negative-progress", "only-metrics", "never-saves"}
 
 func TestBadPluginBreaksOnlyItself(t *testing.T) {
 	for _, bad := range badPlugins {
