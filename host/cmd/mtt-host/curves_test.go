@@ -106,7 +106,7 @@ func resumedOften(b *bench) {
 	}
 }
 
-// readBy returns how many bytes a command and its children read, as the kernel counts them for whoever waits for them.
+// readBy returns how many bytes a command and its children read, as the kernel counts them for the shell that waits for them.
 func (b *bench) readBy(code int, args ...string) uint64 {
 	b.Helper()
 	counted := filepath.Join(filepath.Dir(b.tmp), "io")

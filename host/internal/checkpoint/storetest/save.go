@@ -94,7 +94,7 @@ func testOrder(t *testing.T, s *subject) {
 	}
 }
 
-// testListingByName lists what nobody could list who looked into it.
+// testListingByName lists checkpoints whose manifest is damaged, or not written yet.
 func testListingByName(t *testing.T, s *subject) {
 	whole, damaged := s.save(t, 1, nil), s.save(t, 2, nil)
 	w, err := s.Create(t.Context(), Header(3))
