@@ -26,9 +26,12 @@ endif
 run: build
 	bin/mtt-host run plugins/train
 
+# Most tests wait more than they compute, so more of them run at once than there are processors.
+TESTS_AT_ONCE := 4
+
 ## test: all tests, with everything that they need
 test: build $(VENV)/installed $(SITE)/installed lint
-	@for module in $(MODULES); do (cd $$module && go test -timeout 40m ./...) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && go test -parallel $(TESTS_AT_ONCE) -timeout 75m ./...) || exit 1; done
 
 ## lint: vet for every platform that is supported, staticcheck, buf, import edges, stale generated code
 lint: $(TOOLS)/installed
