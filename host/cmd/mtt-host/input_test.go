@@ -352,7 +352,7 @@ func TestJSONIsOneObjectWithItsSchema(t *testing.T) {
 			b.Errorf("%v: escape codes where there is no terminal: %q", c.args, r.stderr)
 		}
 	}
-	b.outputs = filepath.Join(filepath.Dir(b.tmp), "nothing")
+	b.outputs = b.dir("nothing")
 	if items, ok := onlyObject(b, b.expect(0, nil, "ls", "-o", "json").stdout)["items"].([]any); !ok || len(items) > 0 {
 		b.Error("without runs there is no empty list")
 	}

@@ -51,8 +51,8 @@ func TestRunIsJudgedWhenItsLockIsHeld(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"resume of a run that has succeeded": {true, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
-		"run of a run that has succeeded":    {false, func(b *bench) { b.write("r", "result.json", succeeded) }, 0, "has finished already"},
+		"resume of a run that has succeeded": {true, func(b *bench) { b.write("r", "result.json", succeeded) }, 66, "has finished already"},
+		"run of a run that has succeeded":    {false, func(b *bench) { b.write("r", "result.json", succeeded) }, 66, "has finished already"},
 		"run of a run that has failed":       {false, func(b *bench) { b.write("r", "result.json", failed) }, 3, "run r has failed: it broke"},
 		"resume of a run with another option": {true, func(b *bench) {
 			b.edit("r", func(spec map[string]any) { spec["options"].(map[string]any)["keep"] = 3 })

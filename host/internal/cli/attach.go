@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,10 @@ import (
 // attached is how much of what a run has said before is shown to one who attaches.
 const attached = 10
 
+// watchMemory is what the heap of a command that watches is kept to, in bytes: it needs a few MiB, and a plugin that prints
+// without end makes garbage faster than it would be collected otherwise.
+const watchMemory = 32 << 20
+
 func newAttach() *cobra.Command {
 	var common common
 	command := &cobra.Command{
@@ -27,6 +32,7 @@ func newAttach() *cobra.Command {
 		Short: "Watch a run as if it had been started here; Ctrl-C leaves it alone",
 		Args:  exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			debug.SetMemoryLimit(watchMemory)
 			view := newView(command.ErrOrStderr())
 			common.patient, common.say = true, view.say
 			on, watched, err := common.run(command, args[0])
