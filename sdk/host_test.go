@@ -49,7 +49,7 @@ type testHost struct {
 // save is an acknowledged checkpoint.
 type save struct {
 	header *experimentv1.SaveHeader
-	points int // that had arrived when the header did
+	points int // that had arrived when the header was answered
 	blobs  map[string][]byte
 }
 
@@ -75,7 +75,6 @@ func (h *testHost) SaveCheckpoint(stream grpc.ClientStreamingServer[experimentv1
 	}
 	saved := save{header: request.GetHeader(), blobs: map[string][]byte{}}
 	h.mu.Lock()
-	saved.points = len(h.points)
 	h.overlap = h.overlap || h.saving
 	h.saving = true
 	h.mu.Unlock()
@@ -88,6 +87,12 @@ func (h *testHost) SaveCheckpoint(stream grpc.ClientStreamingServer[experimentv1
 		if err := h.onHeader(saved.header); err != nil {
 			return err
 		}
+	}
+	h.mu.Lock()
+	saved.points = len(h.points)
+	h.mu.Unlock()
+	if err := stream.SendHeader(nil); err != nil {
+		return err
 	}
 	assembler := wire.NewAssembler(memory(saved.blobs))
 	for request, err = stream.Recv(); err == nil && request.GetBlob() != nil; request, err = stream.Recv() {

@@ -62,6 +62,9 @@ func (s *saver) send(header *experimentv1.SaveHeader, state State) error {
 		}
 		return s.remember(header, err)
 	}
+	// Before the host has said that it has begun, it might take what training logs next for a part of this checkpoint.
+	// An error is that of the whole call.
+	_, _ = call.Header()
 	answer := make(chan error, 1)
 	s.answer = answer
 	go func() {

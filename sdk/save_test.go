@@ -16,7 +16,13 @@ import (
 func TestSaveIsABarrierForMetrics(t *testing.T) {
 	const perStep = 700
 	host := new(testHost)
-	train(t, host, counterConfig{Steps: 41, Points: perStep})
+	host.onHeader = func(header *experimentv1.SaveHeader) error {
+		if header.GetStep() == 4 {
+			time.Sleep(2 * sendEvery) // a plugin that does not wait logs and sends more meanwhile
+		}
+		return nil
+	}
+	train(t, host, counterConfig{Steps: 41, Points: perStep, Fault: "saves little"})
 	if len(host.saves) != 11 {
 		t.Fatalf("%d checkpoints, want 10 and the final one", len(host.saves))
 	}
@@ -26,7 +32,7 @@ func TestSaveIsABarrierForMetrics(t *testing.T) {
 			t.Errorf("step %d: its metrics end at point %d, and %d were logged before it", step, through, step*perStep)
 		}
 		if uint64(saved.points) != through {
-			t.Errorf("step %d: %d points had come before its header, which says %d", step, saved.points, through)
+			t.Errorf("step %d: %d points had come before its header was answered, which says %d", step, saved.points, through)
 		}
 	}
 }

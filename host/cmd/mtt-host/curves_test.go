@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +67,37 @@ func killedOnAxes(b *bench) {
 	b.expect(0, nil, scalars("alone", 300, 60, 0, "-S", "axes=true")...)
 	b.killed("killed", 4, scalars("killed", 300, 60, 4, "-S", "axes=true"))
 	b.equal(b.outcome("killed"), b.outcome("alone"))
+}
+
+// savedInMidTraining is of an experiment that logs more while a checkpoint becomes durable. With a later step in the
+// manifest, a resume would read and repeat the whole history of the tag.
+func savedInMidTraining(b *bench) {
+	const steps, every = 2000, 250
+	b.expect(0, nil, scalars("r", steps, every, 0, "--keep", strconv.Itoa(steps))...)
+	manifests, _ := filepath.Glob(b.path("checkpoints", "r", "*", "MANIFEST.json"))
+	if len(manifests) < steps/every {
+		b.Fatalf("there are %d checkpoints, want %d", len(manifests), steps/every)
+	}
+	for _, path := range manifests {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := decode[struct {
+			Step    int64
+			Metrics map[string]float64
+			Events  struct {
+				LastSteps map[string]int64 `json:"last_steps"`
+			}
+		}](b, string(content))
+		for i := range 20 {
+			tag := fmt.Sprintf("train/scalar-%03d", i)
+			want := float64(float32(math.Sin(float64(m.Step) * float64(i+1))))
+			if m.Metrics[tag] != want || m.Events.LastSteps[tag] != m.Step {
+				b.Errorf("the checkpoint at step %d has %s = %g up to step %d, want %g", m.Step, tag, m.Metrics[tag], m.Events.LastSteps[tag], want)
+			}
+		}
+	}
 }
 
 func (b *bench) sizeOfEvents(run string) (bytes int64) {

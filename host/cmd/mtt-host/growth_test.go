@@ -14,6 +14,7 @@ const mostLog = 27 << 20
 var growth = []promise{
 	{"many kills cost a fifth of the event files at most, and every TensorBoard shows the exact curve", killedOften},
 	{"curves under steps that fall, stay or skip survive kills too", killedOnAxes},
+	{"a checkpoint has the metrics of its own step, however fast training goes on", savedInMidTraining},
 	{"a save and a resume read no more with many checkpoints than with few", keptMany},
 	{"TensorBoard may open as many files as the system allows, whatever the shell does", opensManyFiles},
 	{"a late resume reads and writes no more than an early one, but for each kept point once", resumedOften},

@@ -98,8 +98,12 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 	if err != nil {
 		return nil, err
 	}
-	latest, err := s.metrics.barrier(message.GetMetricsThrough())
+	metrics, err := s.metrics.barrier(message.GetMetricsThrough())
 	if err != nil {
+		return nil, err
+	}
+	// The plugin may train on: what it logs from now on is not of this checkpoint.
+	if err := stream.SendHeader(nil); err != nil {
 		return nil, err
 	}
 	writer, err := s.store.Create(ctx, header)
@@ -111,14 +115,16 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 		return nil, err
 	}
 	defer s.life.hold()()
-	events, err := s.metrics.durable(message.GetMetricsThrough())
+	place, err := s.metrics.durable(message.GetMetricsThrough())
 	if err != nil {
 		return nil, err
 	}
 	if err := s.keepFiles(ctx); err != nil {
 		return nil, err
 	}
-	manifest, err := writer.Commit(ctx, checkpoint.History{Metrics: latest, Events: events})
+	manifest, err := writer.Commit(ctx, checkpoint.History{
+		Metrics: metrics.latest, Events: checkpoint.Events{Place: place, LastSteps: metrics.lastSteps},
+	})
 	if err == nil && s.last.Load() == nil {
 		err = s.firstSaved(ctx, manifest.ID)
 	}

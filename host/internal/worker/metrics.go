@@ -131,27 +131,34 @@ func (s *metricService) check(scalars []*experimentv1.ScalarPoint) error {
 	return nil
 }
 
-// barrier returns the latest value of each tag, for a save whose history ends with point n: a save that calls it as soon
-// as its header has come gets the metrics that belong to its step.
-func (s *metricService) barrier(n uint64) (checkpoint.Metrics, error) {
+// logged is what a run has logged up to some point: of each tag, the latest value and the largest step.
+type logged struct {
+	latest    checkpoint.Metrics
+	lastSteps map[string]int64
+}
+
+// barrier returns what was logged, for a save whose history ends with point n: a save that calls it as soon as its
+// header has come gets the metrics that belong to its step, and the largest steps up to it. With larger ones, a resume
+// from it would have to read and repeat points that need not be.
+func (s *metricService) barrier(n uint64) (logged, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.breach != nil {
-		return nil, s.breach
+		return logged{}, s.breach
 	}
 	if n > s.through {
-		return nil, protocolErrorf("a save behind metric point %d, where %d were logged", n, s.through)
+		return logged{}, protocolErrorf("a save behind metric point %d, where %d were logged", n, s.through)
 	}
-	return maps.Clone(s.latest), nil
+	return logged{maps.Clone(s.latest), s.events.LastSteps()}, nil
 }
 
 // durable returns the place in the event files right behind point n, once everything before it is on the disk.
-func (s *metricService) durable(n uint64) (checkpoint.Events, error) {
+func (s *metricService) durable(n uint64) (checkpoint.Place, error) {
 	at, err := s.events.PlaceAfter(n)
 	if err != nil {
-		return checkpoint.Events{}, s.broken(err)
+		return checkpoint.Place{}, s.broken(err)
 	}
-	return checkpoint.Events{Place: checkpoint.Place(at), LastSteps: s.events.LastSteps()}, nil
+	return checkpoint.Place(at), nil
 }
 
 func (s *metricService) broken(err error) error {

@@ -965,7 +965,8 @@ type SaveHeader struct {
 	Reason   Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=mtt.experiment.v1.Reason" json:"reason,omitempty"`
 	// Number of the last metric point that was logged before this save. The save is a barrier: those points, and no
 	// later ones, belong to the checkpoint's history. A sender has the answers to all their batches before it begins a
-	// save: a number beyond what the host has is INVALID_ARGUMENT.
+	// save: a number beyond what the host has is INVALID_ARGUMENT. The host sends its response's header as soon as it has
+	// noted the metrics' values at this point: a sender that logs nothing in between has them exact in the checkpoint.
 	MetricsThrough uint64 `protobuf:"varint,4,opt,name=metrics_through,json=metricsThrough,proto3" json:"metrics_through,omitempty"`
 	// The result, if reason is FINAL; as in TrainResponse.
 	Result        map[string]float64 `protobuf:"bytes,5,rep,name=result,proto3" json:"result,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
