@@ -2,7 +2,7 @@
 
 MODULES   := proto host sdk sdk/gomlx plugins bench
 PLUGINS   := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
-PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+PLATFORMS := linux/amd64,linux/arm64,darwin/amd64,darwin/arm64
 PYTHON    ?= python3
 TOOLS     := $(CURDIR)/.tools
 VENV      := .venv
@@ -29,16 +29,16 @@ run: build
 # Most tests wait more than they compute, so more of them run at once than there are processors.
 TESTS_AT_ONCE := 4
 
-## test: all tests, with everything that they need
+## test: all tests, with everything that they need; a module that fails keeps none of the others from being tested
 test: build $(VENV)/installed $(SITE)/installed lint
-	@for module in $(MODULES); do (cd $$module && go test -parallel $(TESTS_AT_ONCE) -timeout 75m ./...) || exit 1; done
+	@failed=; for module in $(MODULES); do \
+		(cd $$module && go test -parallel $(TESTS_AT_ONCE) -timeout 75m ./...) || failed="$$failed $$module"; \
+	done; test -z "$$failed" || { echo "tests failed in:$$failed" >&2; exit 1; }
 
-## lint: vet for every platform that is supported, staticcheck, buf, import edges, stale generated code
+## lint: vet, staticcheck, the types as on each supported platform, buf, import edges, stale generated code
 lint: $(TOOLS)/installed
 	@for module in $(MODULES); do (cd $$module && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
-	@for platform in $(PLATFORMS); do for module in $(MODULES); do \
-		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go vet -C $$module ./... || exit 1; \
-	done; done
+	$(TOOLS)/typecheck -for $(PLATFORMS) $(MODULES:%=./%/...)
 	tools/edges.sh
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf breaking --against proto/baseline.binpb
@@ -85,8 +85,8 @@ $(SITE)/installed: host/internal/doctor/xla-cpu.txt | build
 	MTT_SITE=$(CURDIR)/$(SITE) bin/mtt-host doctor --install xla-cpu
 	touch $@
 
-$(TOOLS)/installed: tools/go.mod tools/go.sum tools/buf/go.mod tools/buf/go.sum
+$(TOOLS)/installed: tools/go.mod tools/go.sum tools/buf/go.mod tools/buf/go.sum $(wildcard tools/typecheck/*.go)
 	mkdir -p $(TOOLS)
-	cd tools && GOWORK=off go build -o $(TOOLS)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc honnef.co/go/tools/cmd/staticcheck
+	cd tools && GOWORK=off go build -o $(TOOLS)/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc honnef.co/go/tools/cmd/staticcheck ./typecheck
 	cd tools/buf && GOWORK=off go build -o $(TOOLS)/ github.com/bufbuild/buf/cmd/buf
 	touch $@
