@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mtt-project/mtt/host/internal/tensorboard/tbtest"
@@ -129,6 +131,11 @@ func TestTensorBoardFollowsARunOnModal(t *testing.T) {
 	m := newModalBench(t)
 	m.expect(0, nil, strolls("--name", "r", "-d")...)
 	m.saved("r", 150)
+	workers, _ := m.sandboxes("r")
+	worker := m.worker(workers[0])
+	if err := worker.Signal(syscall.SIGSTOP); err != nil { // it must not end before it is preempted, however long that takes
+		t.Fatal(err)
+	}
 	synced := filepath.Join(t.TempDir(), "runs")
 	m.moved("sync", "outputs", "runs", synced)
 	open := tbtest.Start(t, synced, tbtest.Rust)
@@ -137,6 +144,9 @@ func TestTensorBoardFollowsARunOnModal(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(filepath.Join(m.tmp, ".tensorboard-info")) })
 	mirrored := tbtest.StartCommand(t, command, tbtest.Python)
 	m.fake.Tell(t, "preempt", sandboxName("r"))
+	if err := worker.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
 	m.expect(0, nil, "wait", "r")
 	ended := m.end("r")
 	m.moved("sync", "outputs", "runs", synced)
