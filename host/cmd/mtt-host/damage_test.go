@@ -45,6 +45,7 @@ func flip(t *testing.T, path string, random *rand.Rand) string {
 }
 
 func TestBadNewestCheckpointIsSkippedAloudAndTheEndIsEqual(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	alone := b.alone()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -133,6 +134,7 @@ func (b *bench) tree(run string) string {
 }
 
 func TestCheckpointOfAnotherIdentityIsNeverLoaded(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	other := filepath.Join(b.tmp, "..", "other") // the same program with other bytes
 	code, err := os.ReadFile(pluginPath("walk"))
@@ -176,6 +178,7 @@ func TestCheckpointOfAnotherIdentityIsNeverLoaded(t *testing.T) {
 }
 
 func TestChangedRunIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	args := b.stopped("r")
 	path := b.path("runs", "r", "run.json")

@@ -31,6 +31,13 @@ func hasGPU() bool {
 	return len(devices) > 0
 }
 
+// besideOthers has a test run beside others, unless they would have to share a GPU.
+func besideOthers(t *testing.T) {
+	if !hasGPU() {
+		t.Parallel()
+	}
+}
+
 // withDevice is a bench whose mtt-host finds what a device needs.
 func withDevice(t *testing.T, device string) *bench {
 	b := newBench(t)
@@ -44,6 +51,7 @@ func withDevice(t *testing.T, device string) *bench {
 }
 
 func TestKillCostsNothingOnXLA(t *testing.T) {
+	besideOthers(t)
 	victims := map[string]victim{
 		"cpu": {kills: 3, alone: 4 * time.Second, args: []string{"--device", "cpu", "--exact", "-S", "steps=400", "--checkpoint-every", "20"}},
 	}
@@ -124,6 +132,7 @@ func TestDeviceIsSaidAndRecorded(t *testing.T) {
 }
 
 func TestCNNLearnsOnXLA(t *testing.T) {
+	besideOthers(t)
 	b := withDevice(t, "cpu")
 	info := decode[runInfo](b, b.expect(0, nil, "run", pluginPath("train-xla"), "--device", "cpu", "-S", "model=cnn", "-o", "json").stdout)
 	if info.Result["accuracy"] < 0.97 {
@@ -132,6 +141,7 @@ func TestCNNLearnsOnXLA(t *testing.T) {
 }
 
 func TestCheckpointLoadsOnAnotherDeviceAndExactnessIsNotClaimed(t *testing.T) {
+	besideOthers(t)
 	devices := []string{"go", "cpu"}
 	if hasGPU() {
 		devices = append(devices, "cuda")

@@ -43,6 +43,7 @@ func TestSaveBeyondTheFileSizeLimitFailsAndLosesNothing(t *testing.T) {
 }
 
 func TestFullDiskFailsTheSaveAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	alone := b.largeAlone()
 	disk := b.smallDisk("walk", 5<<20)

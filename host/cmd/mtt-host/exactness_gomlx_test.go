@@ -37,6 +37,7 @@ var exactnessOfState = []promise{
 }
 
 func TestExactnessOfStateSurvivesKills(t *testing.T) {
+	t.Parallel()
 	buildOutside(t, "early", "CGO_ENABLED=0")
 	buildOutside(t, "network", "CGO_ENABLED=1")
 	hold(t, exactnessOfState)

@@ -90,8 +90,12 @@ func (v victim) run(b *bench, name string) []string {
 }
 
 func TestKillAtAnyMomentCostsNothing(t *testing.T) {
+	t.Parallel()
 	for _, v := range victims {
-		t.Run(v.plugin, func(t *testing.T) { v.survives(t, newBench(t)) })
+		t.Run(v.plugin, func(t *testing.T) {
+			t.Parallel()
+			v.survives(t, newBench(t))
+		})
 	}
 }
 
@@ -301,6 +305,7 @@ func TestChildOfThePluginDiesWithTheHost(t *testing.T) {
 }
 
 func TestAttemptThatAnotherSupersededIsNeverResumedFrom(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	args := []string{"run", pluginPath("walk"), "--name", "r", "-S", "steps=400", "--checkpoint-every", "50"}
 	b.expect(0, nil, "run", pluginPath("walk"), "--name", "alone", "-S", "steps=400", "--checkpoint-every", "50")

@@ -72,6 +72,7 @@ const chaosSoak = 200
 // TestKillOnModalCostsNothing lives runs on a Modal that takes machines away, loses answers and breaks commits, at random
 // moments. What each must keep is what check says. MTT_CHAOS, with the seed that a failure names, repeats one run.
 func TestKillOnModalCostsNothing(t *testing.T) {
+	t.Parallel()
 	if err := buildFake(); err != nil {
 		t.Fatal(err)
 	}
@@ -767,6 +768,7 @@ func stepOf(m *modalBench, id string) uint64 {
 }
 
 func TestKillOnModalThatTearsACommitCostsNoMoreThanIt(t *testing.T) {
+	t.Parallel()
 	here := newBench(t)
 	here.expect(0, nil, slices.Concat([]string{"run", pluginPath("walk"), "--name", "alone", "--device", "go"}, walkOnModal)...)
 	alone := here.outcome("alone")

@@ -226,9 +226,10 @@ func TestAVolumeThatIsDeletedInMidRunStopsIt(t *testing.T) {
 func TestAnAppThatIsStoppedByHandLeavesRunsThatGoOn(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
-	alone := m.aloneHere(strolls()...)
-	m.expect(0, nil, strolls("--name", "r", "-d")...)
-	m.saved("r", 300)
+	long := []string{"-S", "steps=6000", "--checkpoint-every", "600"} // much is done while it trains
+	alone := m.aloneHere(strolls(long...)...)
+	m.expect(0, nil, strolls(append(long, "--name", "r", "-d")...)...)
+	m.saved("r", 600)
 	m.expect(0, nil, endless("--name", "s", "-d")...)
 	m.saved("s", 100)
 	watching := m.start("attach", "r")

@@ -42,6 +42,7 @@ func TestDryRunOnModalSendsNothing(t *testing.T) {
 }
 
 func TestWhatCannotRunOnModalIsRefusedBeforeAnythingIsSpent(t *testing.T) {
+	t.Parallel()
 	m := newModalBench(t)
 	script := filepath.Join(filepath.Dir(m.tmp), "script")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755); err != nil {
@@ -106,6 +107,7 @@ func TestARunGoesOnOnlyWithWhatItsPluginCanUse(t *testing.T) {
 }
 
 func TestABinaryBuiltElsewhereIsTheOneThatRuns(t *testing.T) {
+	t.Parallel()
 	m := newModalBench(t)
 	m.expect(0, nil, "run", pluginPath("train"), "--binary", pluginPath("walk"), "--name", "given", "-S", "steps=10")
 	if info := m.show("given"); info.Result["mean_square"] == 0 {
@@ -114,6 +116,7 @@ func TestABinaryBuiltElsewhereIsTheOneThatRuns(t *testing.T) {
 }
 
 func TestAPluginIsBuiltOnModal(t *testing.T) {
+	t.Parallel()
 	m := newModalBench(t)
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -170,6 +173,7 @@ func TestABuildOnModalThatNobodyWaitsForIsEnded(t *testing.T) {
 }
 
 func TestDataAndSecretsReachThePlugin(t *testing.T) {
+	t.Parallel()
 	m := newModalBench(t)
 	data := filepath.Join(filepath.Dir(m.tmp), "table.csv")
 	if err := os.WriteFile(data, []byte("1,2\n"), 0o644); err != nil {
@@ -194,6 +198,7 @@ func TestDataAndSecretsReachThePlugin(t *testing.T) {
 }
 
 func TestTheLimitsOfTimeAndCostEndARunOnModal(t *testing.T) {
+	t.Parallel()
 	m := newModalBench(t)
 	walk := pluginPath("walk")
 	m.expect(124, []string{"time limit"}, "run", walk, "-S", "steps=100000", "--timeout", "3s", "--name", "late", "--checkpoint-every", "500ms")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestTensorBoardIsStartedOnTheRunsThatAreNamed(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	t.Cleanup(func() { os.RemoveAll(filepath.Join(b.tmp, ".tensorboard-info")) }) // its own, when it is killed
 	b.expect(0, nil, walk("--name", "a")...)
