@@ -254,6 +254,23 @@ var objects = []promise{
 		m.expect(0, nil, "volume", "put", "data", file, "/zeros") // another content would have to be forced
 		m.expect(0, []string{"1 unchanged"}, "volume", "sync", "data", "/", filepath.Dir(file))
 	}},
+	{"a record that is replaced between its listing and its reading is read as one of the two", func(b *bench) {
+		m := b.onModal()
+		m.expect(0, nil, strolls("--name", "r", "-S", "steps=10")...)
+		waiting := func(reason string) {
+			m.put(m.volumeID("outputs"), "/runs/r/waiting.json", fmt.Appendf(nil, `{"schema": "mtt.waiting/v1", "attempt": 1, "reason": %q}`, reason))
+		}
+		for _, reasons := range [][2]string{{"short", "a longer reason"}, {"a reason that is longer still", "short"}} {
+			waiting(reasons[0])
+			m.fake.Tell(b.T, "set", "throttle-for=1h", "throttle-calls=VolumeGetFile2", "throttle-policy=1", "throttle-after=100ms")
+			before := m.fake.Calls(b.T)["VolumeGetFile2"].Throttled
+			showing := m.start("show", "r")
+			m.until("it is about to read", func() bool { return m.fake.Calls(b.T)["VolumeGetFile2"].Throttled > before })
+			waiting(reasons[1])
+			m.fake.Tell(b.T, "set", "throttle-for=0s", "throttle-calls=")
+			m.check(showing.wait(), 0)
+		}
+	}},
 	{"a volume whose app could have no name is refused before anything is made", func(b *bench) {
 		m := b.onModal()
 		long := strings.Repeat("v", 61)

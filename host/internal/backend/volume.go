@@ -33,6 +33,9 @@ type Volume interface {
 	// one of List or Stat, and says which file is meant: one that has grown since is read as far as the entry goes,
 	// and one that was replaced, or cut, is ErrChanged, unless it was replaced while it had the same size and within
 	// the resolution of its time. What was written to to before an error is not taken back.
+	//
+	// With entry.Whole, all of the file is read as it is now, whatever the entry's size, from and length are: what comes is
+	// one version of the file. One that is replaced meanwhile may be ErrChanged.
 	Read(ctx context.Context, entry Entry, from, length int64, to io.Writer) error
 
 	// Compare says whether the first length bytes of a file are those that content has, and moves none of them: where the
@@ -73,6 +76,9 @@ type Entry struct {
 	Modified time.Time // as exact as the backend has it, which may be a second
 	// Mode are the permission bits of a file or a directory; nil where the volume does not tell them.
 	Mode *fs.FileMode
+	// Whole, which a caller of Read sets, says that the file is never appended to but replaced whole, such as a record: the
+	// beginning of a version that is longer than the entry says would be no version of it at all.
+	Whole bool
 }
 
 // Source is a file to put.

@@ -94,6 +94,7 @@ func (t *Transfer) Print(ctx context.Context, remote string, to io.Writer) error
 	if err != nil {
 		return err
 	}
+	entry.Whole = record(entry.Path)
 	if err := t.Volume.Read(ctx, entry, 0, entry.Size, &counted{to, &t.bytes}); err != nil {
 		return err
 	}
@@ -235,6 +236,7 @@ func (g *goneError) Unwrap() error { return g.error }
 
 // file brings one file up to date: it is left alone, continued in place, or replaced.
 func (t *Transfer) file(ctx context.Context, entry backend.Entry, to *target, name string) error {
+	entry.Whole = entry.Whole || record(entry.Path)
 	return t.steadily(ctx, entry, func(entry backend.Entry) error { return t.fileOnce(ctx, entry, to, name) })
 }
 
@@ -253,9 +255,16 @@ func (t *Transfer) steadily(ctx context.Context, entry backend.Entry, do func(ba
 		if statErr != nil || try == tries {
 			return errors.Join(err, statErr)
 		}
+		now.Whole = entry.Whole
+		if now.Mode == nil {
+			now.Mode = entry.Mode
+		}
 		entry = now
 	}
 }
+
+// record says whether a file of that name is one that is only ever replaced, such as mtt's records and manifests.
+func record(name string) bool { return path.Ext(name) == ".json" }
 
 func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target, name string) error {
 	began := time.Now()
@@ -283,7 +292,7 @@ func (t *Transfer) fileOnce(ctx context.Context, entry backend.Entry, to *target
 		if err != nil {
 			return err
 		}
-	case 0 < info.Size() && info.Size() < entry.Size:
+	case 0 < info.Size() && info.Size() < entry.Size && !entry.Whole:
 		continued, err := t.extend(ctx, entry, to, name)
 		if continued {
 			return to.stamp(name, entry, began)
@@ -346,7 +355,7 @@ func (t *Transfer) replace(ctx context.Context, entry backend.Entry, to *target,
 		return errors.Join(err, file.Close())
 	}
 	if begun := file.Begun(); begun > 0 {
-		good := begun <= entry.Size
+		good := begun <= entry.Size && !entry.Whole
 		if good {
 			if good, err = t.Volume.Compare(ctx, entry, begun, file); errors.Is(err, errors.ErrUnsupported) {
 				good, err = true, nil // then the size and the time that it was fetched for must do

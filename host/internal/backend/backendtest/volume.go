@@ -36,6 +36,7 @@ func RunVolume(t *testing.T, make Make) {
 		"TwoFilesOfOnePutHaveTwoPaths":            testTwice,
 		"AFileThatHasGrownIsReadAsFarAsItWas":     testGrown,
 		"AFileThatWasReplacedIsNotReadAsTheOld":   testChanged,
+		"ARecordIsReadWholeAsItIsNow":             testWhole,
 		"ASourceThatIsShorterThanItSaysIsRefused": testShortSource,
 		"WhatIsNotThereIsNotFound":                testNotFound,
 		"RemoveRemovesWhatItIsToldAndNoMore":      testRemove,
@@ -314,6 +315,20 @@ func testChanged(s *subject) {
 	s.put("f", "short")
 	var got bytes.Buffer
 	s.refused("reading it", s.Read(s.Context(), entry, 0, entry.Size, &got), backend.ErrChanged)
+}
+
+// testWhole reads with an entry that is older than the file, as when a record is replaced after it was listed.
+func testWhole(s *subject) {
+	for _, now := range []string{`{"reason": "a longer one"}`, `{}`, ""} {
+		s.put("record.json", `{"reason": "old"}`)
+		entry := s.stat("record.json")
+		entry.Whole = true
+		s.put("record.json", now)
+		var got bytes.Buffer
+		if err := s.Read(s.Context(), entry, 0, entry.Size, &got); err != nil || got.String() != now {
+			s.Errorf("it reads %q, %v, want %q", got.String(), err, now)
+		}
+	}
 }
 
 func testShortSource(s *subject) {

@@ -108,6 +108,13 @@ func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int
 		return known("read", entry.Path, err)
 	}
 	defer file.Close()
+	if entry.Whole {
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		entry.Size, entry.Modified, from, length = info.Size(), info.ModTime(), 0, info.Size()
+	}
 	if err := unchanged(file, entry); err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ func (v *Volume) mountsOf(ctx context.Context, id string) (volumes []string, err
 	entry, err := v.Stat(ctx, path.Join("runs", id, "run.json"))
 	var raw bytes.Buffer
 	if err == nil {
+		entry.Whole = true
 		err = v.Read(ctx, entry, 0, entry.Size, &raw)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // somebody has removed it

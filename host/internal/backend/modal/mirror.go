@@ -160,6 +160,7 @@ func (m *mirror) fetch(ctx context.Context, id string, wanted func(name string) 
 		default:
 			mode := run.RecordMode(entry.Path)
 			entry.Mode = &mode
+			entry.Whole = !isEvents(entry.Path)
 			files = append(files, entry)
 		}
 	}

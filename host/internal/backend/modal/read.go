@@ -30,6 +30,9 @@ func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int
 		return backend.PathError("read", entry.Path, backend.NotFile(entry.Type))
 	}
 	r := &reading{volume: v, path: clean, size: entry.Size}
+	if entry.Whole {
+		return r.whole(ctx, to)
+	}
 	end := min(entry.Size, from+length)
 	for at := from; at < end; {
 		next := min(end, at-at%window+window)
@@ -39,6 +42,22 @@ func (v *Volume) Read(ctx context.Context, entry backend.Entry, from, length int
 		at = next
 	}
 	return r.still(ctx, entry)
+}
+
+// whole writes the file as it is now, with one call for the addresses of all its blocks: those of a later call could be of
+// another version.
+func (r *reading) whole(ctx context.Context, to io.Writer) error {
+	answer, err := r.volume.client.FileRange(ctx, r.volume.remote, r.path, 0, 0)
+	if err != nil {
+		return pathError("read", r.path, err)
+	}
+	if r.size, r.exact = answer.Size, true; r.size == 0 {
+		return nil
+	}
+	if err := r.check(answer, 0, r.size); err != nil {
+		return err
+	}
+	return r.pieces(ctx, answer.URLs, 0, r.size, to)
 }
 
 // still looks whether the file is the one that the entry is about, or has grown: what was asked for at different times may
@@ -59,6 +78,7 @@ type reading struct {
 	volume *Volume
 	path   string
 	size   int64 // that it had when it was listed
+	exact  bool  // one that has grown is another
 	asked  atomic.Int64
 }
 
@@ -72,14 +92,19 @@ type piece struct {
 	err     error
 }
 
-// window writes a range of the file. Its pieces come in parallel and are written in order.
+// window writes a range of the file.
 func (r *reading) window(ctx context.Context, from, to int64, out io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	addresses, err := r.addresses(ctx, from, to)
 	if err != nil {
 		return err
 	}
+	return r.pieces(ctx, addresses, from, to, out)
+}
+
+// pieces writes a range of the file, of which each block has an address. Its pieces come in parallel and are written in order.
+func (r *reading) pieces(ctx context.Context, addresses []string, from, to int64, out io.Writer) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	queue := make(chan *piece, len(addresses))
 	budget := r.volume.blocks.budget
 	go func() {
@@ -129,16 +154,21 @@ func (r *reading) addresses(ctx context.Context, from, to int64) ([]string, erro
 	if err != nil {
 		return nil, pathError("read", r.path, err)
 	}
-	if answer.Size < r.size {
-		return nil, backend.PathError("read", r.path, backend.ErrChanged)
+	return answer.URLs, r.check(answer, from, to)
+}
+
+// check refuses an answer that is not about a range of the file that is read.
+func (r *reading) check(answer api.Range, from, to int64) error {
+	if answer.Size < r.size || r.exact && answer.Size != r.size {
+		return backend.PathError("read", r.path, backend.ErrChanged)
 	}
 	blocks := (to+blockSize-1)/blockSize - from/blockSize
 	if answer.Start != from || answer.Length != to-from || int64(len(answer.URLs)) != blocks {
-		return nil, exit.Errorf(exit.Unavailable, "Modal answers VolumeGetFile2 for %s in another way than this version of mtt knows: %d bytes from %d on in %d blocks, asked for %d from %d on",
+		return exit.Errorf(exit.Unavailable, "Modal answers VolumeGetFile2 for %s in another way than this version of mtt knows: %d bytes from %d on in %d blocks, asked for %d from %d on",
 			r.path, answer.Length, answer.Start, len(answer.URLs), to-from, from).
 			Hint("Use a newer version of mtt.")
 	}
-	return answer.URLs, nil
+	return nil
 }
 
 // fetch fetches a piece.
