@@ -206,10 +206,11 @@ func TestRunOnModalIsLikeOneAtHome(t *testing.T) {
 func TestWatchersOutlastAnOutage(t *testing.T) {
 	t.Parallel()
 	m := newModalBench(t)
-	between := m.fake.Between(t)
-	there := m.elsewhere()
+	between, waited := m.fake.Between(t), m.fake.Between(t)
+	there, away := m.elsewhere(), m.elsewhere()
 	there.env = append(there.env, "MODAL_SERVER_URL="+between.URL)
-	m.expect(0, nil, strolls("--name", "r", "-d", "-S", "steps=3000")...)
+	away.env = append(away.env, "MODAL_SERVER_URL="+waited.URL)
+	m.expect(0, nil, strolls("--name", "r", "-d", "-S", "steps=4500")...)
 	refused := there.start("logs", "r", "-f")
 	m.eventually("the log is followed", func() bool { return refused.stdout.String() != "" })
 	between.Refuse("SandboxList")
@@ -217,11 +218,13 @@ func TestWatchersOutlastAnOutage(t *testing.T) {
 	between.Refuse()
 
 	following := there.start("logs", "r", "-f", "-o", "json")
-	watchers := []*process{following, there.start("wait", "r"), there.start("attach", "r")}
+	watchers := []*process{following, away.start("wait", "r"), there.start("attach", "r")}
 	m.eventually("the run is watched", func() bool {
-		return following.stdout.String() != "" && strings.Contains(watchers[2].stderr.String(), "saved step")
+		return following.stdout.String() != "" && strings.Contains(watchers[2].stderr.String(), "saved step") &&
+			waited.Came("SandboxList") > 2 // a first look asks twice
 	})
 	between.Cut()
+	waited.Cut()
 	m.fake.Tell(t, "preempt", sandboxName("r"))
 	for _, watcher := range watchers {
 		watcher.waitFor("warning: run r is out of sight")
@@ -231,6 +234,7 @@ func TestWatchersOutlastAnOutage(t *testing.T) {
 	m.check(leaving.wait(), 130, "left run r, and could not ask whether it goes on", "mtt-host attach r")
 	m.expect(0, nil, "wait", "r")
 	between.Mend()
+	waited.Mend()
 	for _, watcher := range watchers[:2] {
 		r := watcher.wait()
 		m.check(r, 0, "mtt-host: run r is in sight again")

@@ -25,6 +25,7 @@ type Between struct {
 	URL string
 
 	mu      sync.Mutex
+	came    map[string]int // calls, by name
 	refused []string
 	with    codes.Code
 	cut     chan struct{} // closed while nothing gets through
@@ -47,7 +48,7 @@ func (f *Fake) Between(t testing.TB) *Between {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Between{URL: "http://" + listener.Addr().String(), cut: make(chan struct{})}
+	b := &Between{URL: "http://" + listener.Addr().String(), cut: make(chan struct{}), came: map[string]int{}}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, from grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(from)
 		if code := b.refuses(path.Base(method)); code != codes.OK {
@@ -143,10 +144,18 @@ func (b *Between) gathered(ctx context.Context, call string) bool {
 	}
 }
 
+// Came is how often such a call has come, whatever became of it.
+func (b *Between) Came(call string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.came[call]
+}
+
 // refuses returns the code with which a call is refused; codes.OK for one that is not.
 func (b *Between) refuses(call string) codes.Code {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.came[call]++
 	if slices.Contains(b.refused, call) {
 		return b.with
 	}
