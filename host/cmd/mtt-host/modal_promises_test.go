@@ -291,6 +291,29 @@ var objects = []promise{
 		m.expect(0, nil, "volume", "put", long, pluginPath("walk"), "/walk") // what is no volume of runs may have it
 		m.expect(0, nil, "volume", "rm", long, "/walk")
 	}},
+	{"the name of a Secret, an image or an environment that cannot be is refused before anything is made", func(b *bench) {
+		m := b.onModal()
+		for flag, bad := range map[string][]string{
+			"--secret":       {"", "my secret=KEY", "a/b=KEY", strings.Repeat("s", 65) + "=KEY", "s\x1b[1m=KEY", "s=K EY", "s=KEY,", "s=1KEY", "ap-0123456789abcdefghijkl=KEY"},
+			"--build-secret": {"my secret=KEY", "s"},
+			"--image":        {"", " ", "Debian", "debian:", "debian:a b", "debian\n", "a//b", "debian@sha256:12", ":tag"},
+			"--modal-env":    {"my env", "-x", "a/b", "en-123", strings.Repeat("e", 65), "e\n"},
+		} {
+			for _, value := range bad {
+				r := m.expect(2, []string{flag}, strolls("-d", flag, value)...)
+				if strings.ContainsAny(r.stderr, "\x1b") {
+					m.Errorf("%s %q controls the terminal: %q", flag, value, r.stderr)
+				}
+			}
+		}
+		m.env = append(m.env, "MODAL_ENVIRONMENT=my env")
+		m.expect(2, []string{`"my env" cannot be the name of an environment`}, "ls")
+		if r := m.expect(2, nil, "doctor"); !strings.Contains(r.stdout, `"my env" cannot be the name of an environment`) {
+			m.Errorf("doctor says %s", r.stdout)
+		}
+		m.env = m.env[:len(m.env)-1]
+		m.nothing()
+	}},
 }
 
 func TestWhatModalKeepsIsTakenAsItIs(t *testing.T) { hold(t, objects) }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +59,10 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 		}
 		return nil
 	}
+	secrets, err := o.check()
+	if err != nil {
+		return err
+	}
 	if options.Modal == nil {
 		fresh := run.DefaultModal()
 		fresh.Volume = o.flags.Lookup("volume").Value.String()
@@ -80,11 +85,6 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	options.Modal = &m // that of a run is not to be changed before it is adopted
 	if o.flags.Changed("gpu") {
 		m.GPU = o.gpu
-		for _, gpu := range o.gpu {
-			if err := modal.CheckGPU(gpu); err != nil {
-				return err
-			}
-		}
 	}
 	switch {
 	case o.flags.Changed("device"):
@@ -104,11 +104,6 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	}
 	if o.flags.Changed("apt") {
 		m.Apt = o.apt
-		for _, name := range o.apt {
-			if err := modal.CheckPackage(name); err != nil {
-				return err
-			}
-		}
 	}
 	if o.flags.Changed("gpu") || o.flags.Changed("apt") || m.Layers == nil { // else those of the run, of whatever version of XLA
 		m.Layers = modal.Layers(len(m.GPU) > 0, m.Apt)
@@ -119,10 +114,31 @@ func (o *modalOptions) apply(options *run.Options, on place) error {
 	if o.flags.Changed("supervisor-limit") {
 		m.SupervisorLimit = run.Duration(o.supervisorLimit)
 	}
-	if err := o.applySecrets(&m); err != nil {
-		return err
+	if o.flags.Changed("secret") {
+		m.Secrets = secrets
 	}
 	return o.applyCost(&m)
+}
+
+// check refuses what Modal would refuse, before anything is made there. It returns the Secrets.
+func (o *modalOptions) check() ([]run.Secret, error) {
+	for _, gpu := range o.gpu {
+		if err := modal.CheckGPU(gpu); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range o.apt {
+		if err := modal.CheckPackage(name); err != nil {
+			return nil, err
+		}
+	}
+	if err := modal.CheckImage(o.image); err != nil {
+		return nil, err
+	}
+	if _, err := parseSecrets("build-secret", o.buildSecrets); err != nil {
+		return nil, err
+	}
+	return parseSecrets("secret", o.secrets)
 }
 
 func (o *modalOptions) applyCost(m *run.Modal) (err error) {
@@ -136,21 +152,23 @@ func (o *modalOptions) applyCost(m *run.Modal) (err error) {
 	return err
 }
 
-func (o *modalOptions) applySecrets(m *run.Modal) (err error) {
-	if o.flags.Changed("secret") {
-		m.Secrets, err = parseSecrets("secret", o.secrets)
-	}
-	return err
-}
+// keyPattern is of the names that a shell can give a variable.
+var keyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func parseSecrets(flag string, texts []string) (secrets []run.Secret, err error) {
 	for _, text := range texts {
 		name, keys, ok := strings.Cut(text, "=")
 		secret := run.Secret{Name: name, Keys: strings.Split(keys, ",")}
 		if !ok || name == "" || slices.Contains(secret.Keys, "") {
-			return nil, exit.Errorf(exit.Usage, "--%s %s: want NAME=KEY, or NAME=KEY,KEY", flag, text)
+			return nil, exit.Errorf(exit.Usage, "--%s %q: want NAME=KEY, or NAME=KEY,KEY", flag, text)
+		}
+		if err := modal.CheckSecret(flag, name); err != nil {
+			return nil, err
 		}
 		for _, key := range secret.Keys {
+			if !keyPattern.MatchString(key) {
+				return nil, exit.Errorf(exit.Usage, "--%s %q: %q cannot be the key of a Secret, which becomes a variable", flag, text, key)
+			}
 			if strings.HasPrefix(key, "MODAL_") {
 				return nil, exit.Errorf(exit.Usage, "--%s %s: Modal's credentials go to no plugin", flag, text)
 			}

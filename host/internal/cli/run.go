@@ -43,8 +43,8 @@ Ctrl-C saves a checkpoint and leaves; a second one leaves at once.`,
 		Args: exactly(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			request.Plugin, request.Host = args[0], thisHost
-			if common.backend == onModal && request.Name != "" {
-				if err := modal.CheckID(request.Name); err != nil {
+			if common.backend == onModal {
+				if err := checkForModal(request.Name, &elsewhere); err != nil {
 					return err
 				}
 			}
@@ -134,6 +134,14 @@ one that was left alone.`,
 	addDetach(flags, &detach)
 	flags.StringVar(&other, "plugin", "", "go on with the code of this `plugin`")
 	return command
+}
+
+// checkForModal refuses what cannot be on Modal, before it is asked to make anything. name may be "".
+func checkForModal(name string, options *modalOptions) error {
+	if _, err := options.check(); err != nil || name == "" {
+		return err
+	}
+	return modal.CheckID(name)
 }
 
 // both sets what a person gave, first where the run is lived: what a mount is depends on it.

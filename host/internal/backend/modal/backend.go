@@ -31,6 +31,9 @@ type Options struct {
 }
 
 func (o Options) connect(ctx context.Context) (*api.Client, error) {
+	if err := checkEnvironment(o.Environment); err != nil {
+		return nil, err
+	}
 	return api.Connect(ctx, api.Options{Environment: o.Environment, Patience: o.Patience, Say: o.Say})
 }
 

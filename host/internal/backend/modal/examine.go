@@ -132,8 +132,11 @@ func (x *examiner) worker() {
 // connect looks for credentials, and for Modal.
 func (x *examiner) connect(ctx context.Context) bool {
 	began := time.Now()
-	client, err := api.Connect(ctx, api.Options{Environment: x.Environment, Patience: x.Patience, Say: x.Say})
+	client, err := Options{Environment: x.Environment, Patience: x.Patience, Say: x.Say}.connect(ctx)
 	switch {
+	case exit.Of(err) == exit.Usage:
+		x.problem("environment", err)
+		return false
 	case exit.Of(err) == exit.Credentials:
 		x.problem("credentials", err)
 		return false

@@ -1,7 +1,12 @@
 package modal
 
 import (
+	"cmp"
+	"os"
 	"regexp"
+	"strings"
+
+	"github.com/distribution/reference"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
 )
@@ -10,15 +15,48 @@ import (
 const longestName = 64
 
 var (
-	namePattern  = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
-	appIDPattern = regexp.MustCompile(`^ap-[a-zA-Z0-9]{22}$`)
+	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+	appIDPattern       = regexp.MustCompile(`^ap-[a-zA-Z0-9]{22}$`)
+	environmentPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 )
+
+func isName(name string) bool {
+	return len(name) <= longestName && namePattern.MatchString(name) && !appIDPattern.MatchString(name)
+}
 
 // CheckVolume refuses what cannot be the name of a volume on Modal. exit.Usage.
 func CheckVolume(name string) error {
-	if len(name) > longestName || !namePattern.MatchString(name) || appIDPattern.MatchString(name) {
+	if !isName(name) {
 		return exit.Errorf(exit.Usage, "%q cannot be the name of a volume on Modal: 1 to %d letters, digits, '.', '_' and '-'", name, longestName).
 			Hint("See which there are: modal volume list\nFor a directory of this machine, leave out -b modal.")
+	}
+	return nil
+}
+
+// CheckSecret refuses what cannot be the name of a Secret, which a flag has given. exit.Usage.
+func CheckSecret(flag, name string) error {
+	if !isName(name) {
+		return exit.Errorf(exit.Usage, "--%s: %q cannot be the name of a Secret on Modal: 1 to %d letters, digits, '.', '_' and '-'", flag, name, longestName).
+			Hint("See which there are: modal secret list")
+	}
+	return nil
+}
+
+// checkEnvironment refuses what cannot be the name of an environment: that of the options, or MODAL_ENVIRONMENT's. "" is
+// the one that the profile names. exit.Usage.
+func checkEnvironment(name string) error {
+	name = cmp.Or(name, os.Getenv("MODAL_ENVIRONMENT"))
+	if name != "" && (len(name) > longestName || !environmentPattern.MatchString(name) || strings.HasPrefix(strings.ToLower(name), "en-")) {
+		return exit.Errorf(exit.Usage, "%q cannot be the name of an environment on Modal: 1 to %d letters, digits, '.', '_' and '-', the first one a letter or digit, and not en-", name, longestName).
+			Hint("See which there are: modal environment list\nName one with --modal-env NAME or MODAL_ENVIRONMENT.")
+	}
+	return nil
+}
+
+// CheckImage refuses what is no reference of an image. Whether a registry has it, only the build tells. exit.Usage.
+func CheckImage(image string) error {
+	if _, err := reference.ParseNormalizedNamed(image); err != nil {
+		return exit.Errorf(exit.Usage, "--image %q: %w", image, err).Hint("Name one as a registry does: debian:bookworm-slim, or ghcr.io/OWNER/NAME:TAG")
 	}
 	return nil
 }
