@@ -6,11 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // known are the digests that this process has computed: a command comes to the same hundreds of megabytes more than once.
@@ -28,7 +29,7 @@ const settled = time.Second
 
 // File returns the SHA-256 of a file in hex.
 func File(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // temporarySuffix ends the name of a digest that is being written.
@@ -49,7 +51,7 @@ func (w *Writer) fold(older, newer segment) error {
 
 // scan reads the events of a segment. The line is good until each returns.
 func scan(path string, each func(line []byte, e entry) error) error {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func thinOut(entries []*entry, missing map[*entry]uint64, budget int) {
 
 // writeDigest writes the entries of the segments that are kept, and where some are not, their number.
 func (w *Writer) writeDigest(path string, segments []segment, entries []entry) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	file, err := regular.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
@@ -217,7 +219,7 @@ func (d *digest) mark() error {
 
 // firstOf is the number of the first event that a segment stands for; 0 if it has none.
 func firstOf(path string) uint64 {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return 0
 	}

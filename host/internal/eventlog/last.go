@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"os"
 	"slices"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // Last returns the newest event of the log whose head is at path that is of interest; false if there is none.
@@ -23,7 +24,7 @@ func Last(path string, interesting func(Event) bool) (Event, bool) {
 const tail = 256 << 10
 
 func last(path string, interesting func(Event) bool) (Event, bool) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return Event{}, false
 	}

@@ -7,6 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // maxLine is the length from which a line is no event: readers hold one line in memory, and no event of this host's is
@@ -161,9 +164,13 @@ func (r *Reader) reads(s segment) (bool, error) {
 }
 
 func (r *Reader) open(s segment) (bool, error) {
-	file, err := os.Open(s.path)
+	file, err := regular.Open(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil // it is being folded into the next
+	}
+	if errors.Is(err, regular.ErrNotRegular) {
+		return false, exit.Errorf(exit.BadCheckpoint, "%s is damaged: %w", s.path, regular.ErrNotRegular).
+			Hint("Bring a good copy of the log back, or remove what is in its place.")
 	}
 	if err != nil {
 		return false, err

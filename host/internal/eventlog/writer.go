@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtt-project/mtt/host/internal/regular"
 	"github.com/mtt-project/mtt/proto/wire"
 )
 
@@ -76,7 +77,7 @@ func Open(path string, attempt int, emit func(Event)) (*Writer, error) {
 
 // open opens the newest segment, which another process may have begun.
 func (w *Writer) open() error {
-	file, err := os.OpenFile(pathOf(w.path, w.number), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := regular.OpenFile(pathOf(w.path, w.number), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // disk is records in a directory of this machine. Whether others may write is a lock on the run's directory.
@@ -146,10 +147,12 @@ func syncDir(path string) error {
 
 // readJSON reads a JSON file into value. fs.ErrNotExist: there is none.
 func readJSON(path string, value any) error {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return err
+	case errors.Is(err, regular.ErrNotRegular):
+		return damaged(path, regular.ErrNotRegular)
 	case err != nil:
 		return exit.Errorf(exit.Usage, "outputs cannot be read: %w", err).
 			Hint("Run mtt-host as the user whose runs these are, or name another directory with --outputs DIR.")

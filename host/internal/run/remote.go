@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // Remote is a volume elsewhere, of whose records the registry's root is a mirror. Paths are the volume's. Calls try again
@@ -87,7 +88,7 @@ func (r remote) remove(path string) error {
 
 // move is not atomic: killed in the middle, it leaves both names, and a repetition goes on.
 func (r remote) move(from, to string) error {
-	raw, err := os.ReadFile(from)
+	raw, err := regular.ReadFile(from)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package run
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // recordVersion is the version of each kind of record that this mtt-host writes, and the newest that it understands. New
@@ -49,7 +49,7 @@ func (r *Run) newer() error {
 		paths = append(paths, files...)
 	}
 	for _, path := range paths {
-		raw, err := os.ReadFile(path)
+		raw, err := regular.ReadFile(path)
 		if err != nil {
 			continue // the caller that needs it says so
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtt-project/mtt/host/internal/eventlog"
 	"github.com/mtt-project/mtt/host/internal/exit"
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // TimeLeft is how long the next attempt may run, after the attempts that the run has had: for ever without a time
@@ -66,7 +67,7 @@ func (r *Run) elapsedFile(n int) string { return filepath.Join(r.attemptDir(n), 
 // WriteElapsed records how long attempt n has run. It is called each second, so the file is overwritten in place, at one
 // length: a kill leaves the old text or the new one. What a machine that goes down loses of it, the manifests have.
 func (r *Run) WriteElapsed(n int, elapsed time.Duration) error {
-	file, err := os.OpenFile(r.elapsedFile(n), os.O_WRONLY|os.O_CREATE, 0o644)
+	file, err := regular.OpenFile(r.elapsedFile(n), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}

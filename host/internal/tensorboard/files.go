@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -28,23 +27,33 @@ func files(dir string) ([]string, error) {
 	return names, nil
 }
 
-// newName names the event file of an attempt: with a time later than that of every file that is there, whatever the
-// clock says, since readers take files in the order of their names.
+// newName names the event file of an attempt: behind the name of every file that exists, whatever the clock says and
+// whatever wrote those files, since readers take files in the order of their names, as text.
 func newName(dir string, attempt int, now time.Time) (string, error) {
 	names, err := files(dir)
 	if err != nil {
 		return "", err
 	}
-	seconds := now.Unix()
-	for _, name := range names {
-		digits, _, _ := strings.Cut(strings.TrimPrefix(name, filePrefix), ".")
-		if earlier, err := strconv.ParseInt(digits, 10, 64); err == nil {
-			seconds = max(seconds, earlier+1)
+	at := fmt.Sprintf("%010d", max(0, now.Unix()))
+	if len(names) > 0 {
+		last, _, _ := strings.Cut(strings.TrimPrefix(names[len(names)-1], filePrefix), ".")
+		if at <= last {
+			at = behind(last)
 		}
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s%010d.%s.%d.%d", filePrefix, seconds, filepath.Base(host), os.Getpid(), attempt), nil
+	return fmt.Sprintf("%s%s.%s.%d.%d", filePrefix, at, filepath.Base(host), os.Getpid(), attempt), nil
+}
+
+// behind returns a text of which every continuation sorts behind every continuation of text by a '.': its last number
+// plus 1 if that has as many digits, else one digit more, since digits sort behind '.'.
+func behind(text string) string {
+	nines := strings.TrimRight(text, "9")
+	if end := len(nines) - 1; end >= 0 && nines[end] >= '0' && nines[end] < '9' {
+		return nines[:end] + string(nines[end]+1) + strings.Repeat("0", len(text)-len(nines))
+	}
+	return text + "0"
 }

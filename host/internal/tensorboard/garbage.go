@@ -3,7 +3,6 @@ package tensorboard
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"path/filepath"
 )
 
@@ -37,7 +36,7 @@ func readGarbage(dir string, kept []Place) (found tombstones, damage error, err 
 		switch {
 		case isDamage(err) && !errors.Is(err, io.ErrUnexpectedEOF):
 			damage = errors.Join(damage, err)
-		case err != nil && !isDamage(err) && !errors.Is(err, fs.ErrNotExist):
+		case err != nil && !isDamage(err) && !isNoFile(err):
 			return nil, nil, err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // history reads what a checkpoint keeps of some tags. What is missing or damaged is passed over, since Verify tells it.
@@ -83,8 +85,13 @@ func (h *history) each(fn func(event, value)) error {
 // readKept gives fn the events of a part, as far as they can be read.
 func readKept(dir string, part Place, fn func(event) error) error {
 	err := readEvents(filepath.Join(dir, part.File), 0, part.end(), fn)
-	if isDamage(err) || errors.Is(err, fs.ErrNotExist) {
+	if isDamage(err) || isNoFile(err) {
 		return nil
 	}
 	return err
+}
+
+// isNoFile holds for a name that stands for no event file: what it leads to does not exist, or is a pipe or a directory.
+func isNoFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular)
 }

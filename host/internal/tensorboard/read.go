@@ -31,7 +31,7 @@ func Curves(dir string) (map[string][]Point, error) {
 		switch {
 		case isDamage(err) && !errors.Is(err, io.ErrUnexpectedEOF):
 			damage = errors.Join(damage, err)
-		case err != nil && !isDamage(err):
+		case err != nil && !isDamage(err) && !isNoFile(err):
 			return nil, err
 		}
 	}

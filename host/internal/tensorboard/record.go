@@ -13,8 +13,9 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -60,7 +61,7 @@ func (e *DamageError) Unwrap() error { return e.Cause }
 // records; a negative end means that of the file. The data is valid until fn returns. A *DamageError comes after the
 // records before the damage, and for errors of fn, but for errEnough, which ends the reading.
 func readRecords(path string, from, to int64, fn func(data []byte) error) error {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

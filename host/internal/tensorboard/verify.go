@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // Verify reads all that a checkpoint keeps: the beginnings of some event files. It returns what is missing or damaged, nil
@@ -38,7 +39,7 @@ func (p Place) verify(dir string) error {
 
 // checksum returns that of the first bytes of a file.
 func checksum(path string, bytes int64) (crc uint32, err error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return 0, err
 	}

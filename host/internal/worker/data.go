@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/mtt-project/mtt/host/internal/exactness"
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // digestData says what is in a directory with data, as the experiment sees it, through links. With contents, every byte is
@@ -105,7 +106,7 @@ func (d dataDigest) line(format string, args ...any) {
 }
 
 func (d dataDigest) content(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

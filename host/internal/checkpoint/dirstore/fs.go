@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"syscall"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // FS is all that a Store does to a file system. It is a seam for tests: a fault is a type that embeds OS and
@@ -36,7 +38,7 @@ type File interface {
 type OS struct{}
 
 func (OS) Mkdir(name string) error                    { return os.Mkdir(name, 0o755) }
-func (OS) Open(name string) (io.ReadCloser, error)    { return os.Open(name) }
+func (OS) Open(name string) (io.ReadCloser, error)    { return regular.Open(name) }
 func (OS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 func (OS) Rename(from, to string) error               { return os.Rename(from, to) }
 func (OS) Remove(name string) error                   { return os.Remove(name) }
