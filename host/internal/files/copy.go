@@ -14,12 +14,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mtt-project/mtt/host/internal/regular"
 )
 
 // copying is one copy of a tree to another place.
 type copying struct {
 	from, to string
 	durable  bool
+
+	copied map[string]version // what each file of from was when it had the content at to
 
 	mu      sync.Mutex
 	changed map[string]bool // directories that have to be synced
@@ -32,30 +36,37 @@ func (s *sourceError) Unwrap() error { return s.error }
 
 func (c *copying) directory(e entry) error {
 	target := filepath.Join(c.to, e.path)
+	mode := e.mode | 0o700
 	there, err := c.makeRoom(e.path, fs.ModeDir)
-	if there || err != nil {
+	if err == nil && !there {
+		c.change(target)
+		err = os.Mkdir(target, mode)
+	}
+	if err != nil {
 		return err
 	}
-	c.change(target)
-	return os.Mkdir(target, e.mode|0o700)
+	info, err := os.Lstat(target)
+	if err == nil && info.Mode().Perm() != mode {
+		err = os.Chmod(target, mode)
+	}
+	return err
 }
 
-// file copies a file, unless it has its size and time at the target already.
+// file copies a file, unless it is what was copied to the target before.
 func (c *copying) file(ctx context.Context, e entry) error {
 	target := filepath.Join(c.to, e.path)
 	there, err := c.makeRoom(e.path, 0)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	info, err := os.Lstat(filepath.Join(c.from, e.path))
-	if err == nil && there {
-		if now, err := os.Lstat(target); err == nil && now.Size() == info.Size() && now.ModTime().Equal(info.ModTime()) {
-			return nil
-		}
+	if err == nil && there && c.isCopied(e.path, info, target) {
+		return nil
 	}
 	var source *os.File
 	if err == nil {
-		source, err = os.Open(filepath.Join(c.from, e.path))
+		source, err = regular.Open(filepath.Join(c.from, e.path))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the experiment removed it meanwhile
@@ -75,7 +86,33 @@ func (c *copying) file(ctx context.Context, e entry) error {
 		return errors.Join(err, removeExisting(temporary))
 	}
 	c.change(target)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := versionOf(info); began.Sub(v.changed) >= settled {
+		c.copied[e.path] = v
+	} else {
+		delete(c.copied, e.path) // so that it is copied again
+	}
 	return nil
+}
+
+// isCopied says whether the target has the content, the permissions and the time of a file. Size and time alone would take
+// one file for another that has come in its place, or for itself before its time was set back.
+func (c *copying) isCopied(path string, info fs.FileInfo, target string) bool {
+	c.mu.Lock()
+	before, ok := c.copied[path]
+	c.mu.Unlock()
+	if !ok || before != versionOf(info) {
+		return false
+	}
+	now, err := os.Lstat(target)
+	return err == nil && now.Size() == info.Size() && now.ModTime().Equal(info.ModTime())
+}
+
+// version tells a file from every other one, and from itself with another content or other permissions.
+type version struct {
+	device, inode uint64
+	changed       time.Time // which nobody can set
 }
 
 func removeExisting(path string) error {
@@ -94,7 +131,6 @@ const copyBuffer = 256 << 10
 
 // write writes a new file with the content, the permissions and the time of source.
 func (c *copying) write(ctx context.Context, source *os.File, info fs.FileInfo, to string) error {
-	began := time.Now()
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -110,11 +146,7 @@ func (c *copying) write(ctx context.Context, source *os.File, info fs.FileInfo, 
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("cannot copy %s: %w", source.Name(), err)
 	}
-	at := info.ModTime()
-	if began.Sub(at) < settled {
-		at = at.Add(-time.Nanosecond) // so that it is copied again
-	}
-	return os.Chtimes(to, at, at)
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
 }
 
 func (c *copying) link(l link) error {

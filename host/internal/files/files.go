@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,8 @@ const parallel = 16
 type Keeper struct {
 	output, kept string
 	gone         bool
-	known        map[string]bool // paths that the experiment had: those that are missing from output were removed by it
+	copied       map[string]version // what each file of output was when kept had its content
+	known        map[string]bool    // paths that the experiment had: those that are missing from output were removed by it
 }
 
 // Fill copies what is kept into the output directory, which is empty. What a killed Keep has left unfinished is removed from
@@ -52,11 +54,22 @@ func Fill(ctx context.Context, kept, output string) (*Keeper, error) {
 			return nil, &KeptError{err}
 		}
 	}
-	err = found.copyTo(ctx, kept, output, false)
+	err = found.copyTo(ctx, kept, output, nil)
 	if passed := errors.Join(found.passed...); passed != nil { // half of it is not what the experiment had
 		return nil, &KeptError{passed}
 	}
-	return &Keeper{output: output, kept: kept, known: found.paths(), gone: gone}, err
+	return &Keeper{output: output, kept: kept, copied: found.versions(output), known: found.paths(), gone: gone}, err
+}
+
+// versions are those that the files have below a directory to which they were just copied.
+func (t *tree) versions(dir string) map[string]version {
+	versions := make(map[string]version, len(t.files))
+	for _, file := range t.files {
+		if info, err := os.Lstat(filepath.Join(dir, file.path)); err == nil {
+			versions[file.path] = versionOf(info)
+		}
+	}
+	return versions
 }
 
 // makeMissing makes a directory durably, and says whether it did not exist.
@@ -90,7 +103,7 @@ func (k *Keeper) Keep(ctx context.Context) (passed []error, err error) {
 	for _, path := range found.unfinished {
 		found.pass(path, fmt.Errorf("%s has a name that mtt keeps for itself (%s*)", filepath.Join(k.output, path), unfinished))
 	}
-	if err := found.copyTo(ctx, k.output, k.kept, true); err != nil {
+	if err := found.copyTo(ctx, k.output, k.kept, k.copied); err != nil {
 		return found.passed, err
 	}
 	return found.passed, k.removeMissing(found)
@@ -119,6 +132,7 @@ func (k *Keeper) removeMissing(found *tree) error {
 		}
 	}
 	k.known = now
+	maps.DeleteFunc(k.copied, func(path string, _ version) bool { return !now[path] })
 	return syncAll(changed)
 }
 
@@ -256,9 +270,11 @@ func kindOf(mode fs.FileMode) string {
 	}
 }
 
-// copyTo makes what was found below from exist below to. Without durable it may be lost with the machine.
-func (t *tree) copyTo(ctx context.Context, from, to string, durable bool) error {
-	c := &copying{durable: durable, from: from, to: to, changed: map[string]bool{}}
+// copyTo makes what was found below from exist below to, durably but for what was copied before. If copied is nil, all is
+// copied, and may be lost with the machine.
+func (t *tree) copyTo(ctx context.Context, from, to string, copied map[string]version) error {
+	durable := copied != nil
+	c := &copying{durable: durable, from: from, to: to, copied: copied, changed: map[string]bool{}}
 	for _, directory := range t.directories {
 		if err := c.directory(directory); err != nil {
 			return err
