@@ -120,6 +120,17 @@ var accountLimits = []promise{
 			m.Errorf("it has had the attempts %+v", attempts)
 		}
 	}},
+	{"any Sandbox that ends without a machine is replaced, that of a build and of doctor too", func(b *bench) {
+		m := b.onModal("unplaced=2", "unplaced-status=INTERNAL_FAILURE")
+		walk, err := filepath.Abs("../../../plugins/walk")
+		if err != nil {
+			b.Fatal(err)
+		}
+		m.expect(0, []string{"another is made"}, "run", walk, "--build", "--name", "r", "-S", "steps=10")
+		m.once("r")
+		m.fake.Tell(b.T, "set", "unplaced=2")
+		m.expect(0, []string{"another is made"}, "doctor", "-b", "modal", "--try")
+	}},
 	{"a successor without a machine is replaced before its predecessor leaves", func(b *bench) {
 		m := b.onModal()
 		m.expect(0, nil, endless("--name", "r", "-d", "--supervisor-limit", "4s")...)

@@ -64,18 +64,18 @@ func (b *Backend) Build(ctx context.Context, source *plugin.Archive, host string
 		}
 		d.Secrets = append(d.Secrets, id)
 	}
-	sandbox, err := b.createBuild(ctx, d)
-	if err != nil {
-		return nil, api.Explain(err)
-	}
-	ended := false
+	sandbox, ended := "", false
 	defer func() { // nobody else would end it
-		if !ended {
+		if sandbox != "" && !ended {
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), decided)
 			defer cancel()
 			_ = b.client.TerminateSandbox(ending, sandbox)
 		}
 	}()
+	err = b.placed(ctx, &sandbox, said, func() (string, error) { return b.createBuild(ctx, d) })
+	if err != nil {
+		return nil, api.Explain(err)
+	}
 	var built *Built
 	var lines []string
 	b.client.FollowSandbox(ctx, sandbox, byLine(func(line string) {
@@ -123,6 +123,28 @@ func (b *Backend) createBuild(ctx context.Context, d api.Sandbox) (id string, er
 		}
 		if id != "" || err != nil {
 			return id, err
+		}
+	}
+}
+
+// placed makes a Sandbox and waits until it has a machine. One that has ended without is replaced, which is said: it has done
+// nothing. id is that of the newest, which after an error may be there still.
+func (b *Backend) placed(ctx context.Context, id *string, said func(line string), create func() (string, error)) error {
+	for again := 0; ; again++ {
+		made, err := create()
+		if err != nil {
+			return err
+		}
+		if *id = made; made != "" {
+			placement, err := b.placement(ctx, made, nil)
+			if err != nil || placement != api.Unplaced {
+				return err
+			}
+			*id = ""
+			said("Modal found no machine for the Sandbox and ended it: another is made")
+		}
+		if err := api.Pause(ctx, again); err != nil {
+			return err
 		}
 	}
 }

@@ -218,7 +218,8 @@ const soon = 10 * time.Second
 
 // placement waits until a Sandbox has a machine, or has ended without one, or until late.
 func (b *Backend) placement(ctx context.Context, id string, late <-chan time.Time) (placement api.Placement, err error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	since := time.Now()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, lookEvery(time.Since(since))) {
 		placement, err = b.client.SandboxPlacement(ctx, id)
 		if errors.Is(err, api.ErrNotFound) { // it has ended long ago
 			return api.Placed, nil

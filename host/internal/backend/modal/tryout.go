@@ -224,15 +224,21 @@ func (t *tryout) sandbox(ctx context.Context) {
 		Command: append([]string{"sh", "-c", probeScript, "doctor", MountPath, t.name}, bootstrap(t.host.SHA256, "version")...),
 	}
 	began = time.Now()
-	id, _, err := t.client.CreateSandbox(ctx, t.app, d)
-	if errors.Is(err, api.ErrExists) { // the answer to the first try was lost
-		id, err = t.client.SandboxNamed(ctx, t.environment, appOf(t.Volume), d.Name)
+	id := ""
+	err = (&Backend{client: t.client}).placed(ctx, &id, t.say, func() (string, error) {
+		id, _, err := t.client.CreateSandbox(ctx, t.app, d)
+		if errors.Is(err, api.ErrExists) { // the answer to the first try was lost
+			id, err = t.client.SandboxNamed(ctx, t.environment, appOf(t.Volume), d.Name)
+		}
+		return id, err
+	})
+	if id != "" {
+		defer t.end(ctx, id)
 	}
 	if err != nil {
 		t.failed("sandbox", err)
 		return
 	}
-	defer t.end(ctx, id)
 	if !t.clash(ctx, d, id) {
 		return
 	}
