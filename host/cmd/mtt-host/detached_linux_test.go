@@ -137,6 +137,7 @@ func TestStopEndsARunFromElsewhere(t *testing.T) {
 				b.check(p.wait(), 6)
 			}
 			b.expect(6, []string{"run r is STOPPED"}, "wait", "r")
+			b.stoppedBy("r", c.now)
 			if last := b.checkpoints("r")[0]; !c.now && last.Step != b.show("r").Step {
 				b.Errorf("the last checkpoint is at step %d, and the run at %d", last.Step, b.show("r").Step)
 			}

@@ -248,6 +248,7 @@ func TestTheTimeInWhichARunWasDeadDoesNotCount(t *testing.T) {
 	m.expect(0, nil, "stop", "r", "--now")
 	m.fake.Tell(t, "set", "delay=0s")
 	m.expect(6, []string{"run r is STOPPED"}, "wait", "r")
+	m.stoppedBy("r", true)
 }
 
 // Whoever takes over knows what an attempt lived in whose supervisor was killed while it waited, also if it lives no more.

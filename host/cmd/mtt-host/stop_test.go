@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -217,4 +218,30 @@ func source(b *bench, name, content string) string {
 		}
 	}
 	return dir
+}
+
+// stoppedBy wants a run to say that this user has stopped it, and how.
+func (b *bench) stoppedBy(run string, now bool) {
+	b.Helper()
+	current, err := user.Current()
+	if err != nil {
+		b.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		b.Fatal(err)
+	}
+	info := decode[struct {
+		Error     string
+		StopAsked struct {
+			By  string
+			Now bool
+		} `json:"stop_asked"`
+	}](b, b.expect(0, nil, "show", run, "-o", "json").stdout)
+	if by := current.Username + "@" + host; info.StopAsked.By != by || info.StopAsked.Now != now || !strings.HasPrefix(info.Error, "stopped by mtt-host stop") {
+		b.Errorf("%s has stopped it, now: %v; show says %+v", by, now, info)
+	}
+	if shown := b.expect(0, nil, "show", run).stdout; strings.Contains(shown, "at once, asked for by ") != now {
+		b.Errorf("show says:\n%s", shown)
+	}
 }

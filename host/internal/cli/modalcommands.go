@@ -157,7 +157,7 @@ func told(ctx context.Context, stdin io.Reader, limits limits) (now, stop contex
 				case line == modal.LimitLine:
 					ask(limits.costUp)
 				case line == modal.NowLine:
-					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop"))
+					ask(exit.Errorf(exit.Stopped, "stopped by mtt-host stop --now"))
 					end()
 				}
 			case <-now.Done():

@@ -133,6 +133,17 @@ func checkResult(command *cobra.Command, on backend.Backend, of *run.Run) error 
 	return err
 }
 
+func stopText(asked *run.StopAsked) string {
+	if asked == nil {
+		return ""
+	}
+	how := "asked for by "
+	if asked.Now {
+		how = "at once, asked for by "
+	}
+	return how + asked.By + " at " + asked.Time.Local().Format(time.DateTime)
+}
+
 func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 	var config bytes.Buffer
 	if err := json.Indent(&config, info.Config, "", "  "); err != nil {
@@ -153,7 +164,7 @@ func printRun(to io.Writer, shown *run.Run, info *run.Info) error {
 		{"backend", info.Backend},
 	}
 	for _, row := range [][]string{
-		{"directory", info.Directory}, {"waiting", info.Waiting}, {"warning", info.Warning},
+		{"directory", info.Directory}, {"waiting", info.Waiting}, {"stop", stopText(info.StopAsked)}, {"warning", info.Warning},
 		{"app", info.AppID}, {"dashboard", info.Dashboard}, {"sandboxes", strings.Join(info.SandboxIDs, " ")},
 	} {
 		if row[1] != "" {

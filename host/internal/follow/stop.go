@@ -41,7 +41,7 @@ func (w *Watch) ask(now bool, last time.Time) (time.Time, error) {
 	case err != nil:
 		return last, err
 	case !request.Pending(), now && !request.Now:
-		return time.Now(), w.run.AskToStop(run.StopRequest{Now: now, Code: exit.Stopped})
+		return time.Now(), w.run.AskToStop(run.NewStopRequest(now))
 	case time.Since(last) >= remindEvery:
 		return time.Now(), w.run.RemindToStop(*request)
 	default:

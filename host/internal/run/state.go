@@ -64,13 +64,21 @@ type Info struct {
 	Error         string             `json:"error,omitempty"`
 	Next          string             `json:"next,omitempty"` // what a person can do about the error, as one or more lines
 	Directory     string             `json:"directory,omitempty"`
-	Waiting       string             `json:"waiting,omitempty"` // why it is QUEUED
-	Warning       string             `json:"warning,omitempty"` // about an active run, or what an ended one has left behind
+	Waiting       string             `json:"waiting,omitempty"`    // why it is QUEUED
+	StopAsked     *StopAsked         `json:"stop_asked,omitempty"` // of one that is STOPPING or STOPPED
+	Warning       string             `json:"warning,omitempty"`    // about an active run, or what an ended one has left behind
 
 	// On Modal.
 	AppID      string   `json:"app_id,omitempty"`
 	SandboxIDs []string `json:"sandbox_ids,omitempty"` // of the attempts, then of the supervisors
 	Dashboard  string   `json:"dashboard,omitempty"`   // an address
+}
+
+// StopAsked is a request to stop in an Info.
+type StopAsked struct {
+	By   string    `json:"by"` // USER@HOST
+	Now  bool      `json:"now"`
+	Time time.Time `json:"time"`
 }
 
 // AttemptInfo is one attempt in an Info.
@@ -151,6 +159,7 @@ func (r *Run) Info() (*Info, error) {
 	if info.State == Stopped && request != nil && request.Followed {
 		info.ExitCode = &request.Code
 	}
+	info.StopAsked = request.askedOf(info.State, attempts)
 	if result != nil {
 		info.Result, info.ExitCode, info.Ended = result.Result, &result.Code, &result.Time
 		info.Step, info.Error = result.Step, result.Error
@@ -162,6 +171,17 @@ func (r *Run) Info() (*Info, error) {
 		info.Warning = strings.TrimPrefix(info.Warning+"; "+newer, "; ")
 	}
 	return info, nil
+}
+
+// askedOf is a request that the newest attempt was to see to; nil if it says nothing of who asked.
+func (s *StopRequest) askedOf(state State, attempts []Attempt) *StopAsked {
+	if s == nil || s.By == "" || state != Stopping && state != Stopped {
+		return nil
+	}
+	if n := len(attempts); n > 0 && s.Time.Before(attempts[n-1].Claim.Time) {
+		return nil
+	}
+	return &StopAsked{s.By, s.Now, s.Time}
 }
 
 func stateOf(attempts []Attempt, result *Result, live bool, request *StopRequest, waiting *Waiting) State {

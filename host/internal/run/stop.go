@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -12,12 +15,37 @@ import (
 
 // StopRequest is stop.json: somebody asked for the end of a live run.
 type StopRequest struct {
-	Schema string    `json:"schema"`    // mtt.stop/v1
-	Now    bool      `json:"now"`       // without a checkpoint
-	Code   exit.Code `json:"exit_code"` // that the run then ends with
+	Schema string    `json:"schema"`       // mtt.stop/v1
+	Now    bool      `json:"now"`          // without a checkpoint
+	By     string    `json:"by,omitempty"` // USER@HOST that asked; not recorded by older hosts
+	Code   exit.Code `json:"exit_code"`    // that the run then ends with
 	// Followed says that the run has ended for it between two attempts, where no end.json could say so.
 	Followed bool      `json:"followed,omitempty"`
 	Time     time.Time `json:"time"`
+}
+
+// NewStopRequest is the request of this process's user.
+func NewStopRequest(now bool) StopRequest {
+	by, host := "uid "+strconv.Itoa(os.Getuid()), "an unknown host"
+	if current, err := user.Current(); err == nil {
+		by = current.Username
+	}
+	if name, err := os.Hostname(); err == nil {
+		host = name
+	}
+	return StopRequest{Now: now, Code: exit.Stopped, By: by + "@" + host}
+}
+
+// Cause is what an attempt ends with that does what the request asks for.
+func (s *StopRequest) Cause() error {
+	command, by := "mtt-host stop", ""
+	if s.Now {
+		command += " --now"
+	}
+	if s.By != "" {
+		by = " of " + s.By
+	}
+	return exit.Errorf(s.Code, "stopped by %s%s", command, by)
 }
 
 // Pending says that the request is one that somebody who lives the run has to see to. nil is none.

@@ -32,7 +32,7 @@ func requests(ctx, stop context.Context, r *run.Run, options Options) (_, _ cont
 		}
 		request, err := r.StopRequest()
 		if err == nil && request.Pending() && !request.Same(r.EarlierStop()) {
-			ask(exit.Errorf(request.Code, "stopped by mtt-host stop"))
+			ask(request.Cause())
 			if request.Now {
 				now()
 			}

@@ -53,7 +53,7 @@ func (e ending) outcome() Outcome {
 	case e.volume != nil:
 		return Outcome{State: run.Interrupted, Err: unwritten(e.volume)}
 	case e.cut:
-		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "the plugin was ended before it had left by itself").
+		return Outcome{State: endOf(e.asked), Err: exit.Errorf(exit.Of(e.asked), "%w; the plugin was ended before it had left by itself", e.asked).
 			Hint("%s", exit.NextOf(e.asked))}
 	case e.err != nil:
 		return failed(e.err)
