@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,7 +178,7 @@ func fromEnvironment(command *cobra.Command) (err error) {
 			return
 		}
 		if flag.Changed {
-			if flag.Value.Type() == "string" && flag.Value.String() == "" {
+			if hasEmpty(flag) {
 				err = exit.Errorf(exit.Usage, "--%s is empty: give it a value, or leave it out", flag.Name)
 			}
 			return
@@ -201,6 +202,14 @@ func fromEnvironment(command *cobra.Command) (err error) {
 		err = command.Flags().SetAnnotation(flag.Name, variableOf, []string{variable})
 	})
 	return err
+}
+
+// hasEmpty says whether a flag was given an empty text, or one among several.
+func hasEmpty(flag *pflag.Flag) bool {
+	if list, ok := flag.Value.(pflag.SliceValue); ok {
+		return slices.Contains(list.GetSlice(), "")
+	}
+	return flag.Value.Type() == "string" && flag.Value.String() == ""
 }
 
 // wrongValue says what a flag wants that was set to what it cannot be; name is how, such as "--keep ".

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -157,9 +158,18 @@ func between(least, most int) cobra.PositionalArgs {
 			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(strings.Fields(command.Use)[1+len(args):1+least], " and "))
 		case len(args) > most:
 			err = exit.Errorf(exit.Usage, "%s: %q is one argument too many", command.CommandPath(), args[most])
+		case slices.Contains(args, ""): // most often a variable of a script that is not set
+			err = exit.Errorf(exit.Usage, "%s: %s is empty", command.CommandPath(), argumentName(command, slices.Index(args, "")))
 		default:
 			return nil
 		}
 		return err.Hint("Usage: %s", command.UseLine())
 	}
+}
+
+// argumentName is what a command's usage calls an argument, of which the last may be given more than once.
+func argumentName(command *cobra.Command, i int) string {
+	names := strings.Fields(command.Use)[1:]
+	name, _, _ := strings.Cut(strings.Trim(names[min(i, len(names)-1)], "[]."), "|")
+	return name
 }

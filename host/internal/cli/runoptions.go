@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mtt-project/mtt/host/internal/device"
+	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/exit"
 	"github.com/mtt-project/mtt/host/internal/run"
 )
@@ -109,6 +111,13 @@ func (o *pluginOptions) apply(options *run.Options) error {
 			options.SetEnv(name, value)
 		default:
 			options.PassEnv(name)
+			value = os.Getenv(name)
+		}
+		if _, set := os.LookupEnv(name); !recorded && !set {
+			continue // which is refused when the values are asked for
+		}
+		if err := exactness.CheckThreads(name, value); err != nil {
+			return exit.Errorf(exit.Usage, "--env-var %w", err)
 		}
 	}
 	if o.flags.Changed("start-timeout") {

@@ -28,6 +28,9 @@ func (s *Schema) set(given map[string]any, set string) error {
 	schema, values, path := s.root, given, ""
 	for rest := strings.Split(key, "."); ; {
 		name, after := cutName(schema, rest)
+		if name == "" && schema.Properties[name] == nil {
+			return fmt.Errorf("a name in the key %q is empty: want key=value", key)
+		}
 		below, err := lookup(schema, name, path)
 		if err != nil {
 			return err

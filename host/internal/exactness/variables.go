@@ -3,7 +3,9 @@ package exactness
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +25,28 @@ var (
 	// credentials are in names such as NVIDIA_API_KEY, by which no library calculates.
 	credentials = []string{"_KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"}
 )
+
+// ThreadVariables are those from which XLA takes the number of its threads on the CPU, the first that is set.
+var ThreadVariables = []string{"PJRT_NPROC", "NPROC"}
+
+// maxThreads is more than any system that mtt knows has processors.
+const maxThreads = 8192
+
+// Threads is the number of threads that the value of one of them stands for; 0 for none.
+func Threads(value string) int {
+	if n, err := strconv.Atoi(value); err == nil && n > 0 && n <= maxThreads {
+		return n
+	}
+	return 0
+}
+
+// CheckThreads refuses a value of a variable that can be no number of threads.
+func CheckThreads(name, value string) error {
+	if slices.Contains(ThreadVariables, name) && Threads(value) == 0 {
+		return fmt.Errorf("%s=%s: want a number of threads, from 1 to %d", name, value, maxThreads)
+	}
+	return nil
+}
 
 // Numeric says whether numeric libraries may read a variable. A plugin gets those of the host's environment.
 func Numeric(name string) bool {

@@ -80,13 +80,10 @@ func (w *Worker) key(ctx context.Context, plan *plan) (exactness.Key, error) {
 	return key, nil
 }
 
-// Variables from which XLA takes the number of its threads on the CPU, the first that is set.
-var threadVariables = []string{"PJRT_NPROC", "NPROC"}
-
 // namedThreads is the number of threads that an environment names; 0 for none.
 func namedThreads(environment map[string]string) int {
-	for _, name := range threadVariables {
-		if n, err := strconv.Atoi(environment[name]); err == nil && n > 0 {
+	for _, name := range exactness.ThreadVariables {
+		if n := exactness.Threads(environment[name]); n > 0 {
 			return n
 		}
 	}
@@ -104,7 +101,7 @@ func (p *plan) setThreads() {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	for _, name := range threadVariables {
+	for _, name := range exactness.ThreadVariables {
 		p.environment[name] = strconv.Itoa(threads)
 	}
 }
