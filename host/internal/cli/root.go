@@ -149,13 +149,18 @@ func noSuchCommand(command *cobra.Command, args []string) error {
 // exactly is cobra.ExactArgs with our exit code.
 func exactly(n int) cobra.PositionalArgs { return between(n, n) }
 
-// between is cobra.RangeArgs with our exit code.
+// between is cobra.RangeArgs with our exit code. An empty argument is refused, too: it is most often the value of a variable
+// that is not set.
 func between(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		var err *exit.Error
+		names := strings.Fields(command.Use)[1:]
+		empty := slices.Index(args, "")
 		switch {
 		case len(args) < least:
-			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(strings.Fields(command.Use)[1+len(args):1+least], " and "))
+			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(names[len(args):least], " and "))
+		case empty >= 0 && empty < most:
+			err = exit.Errorf(exit.Usage, "%s: %s is empty", command.CommandPath(), strings.Trim(names[min(empty, len(names)-1)], "[].…"))
 		case len(args) > most:
 			err = exit.Errorf(exit.Usage, "%s: %q is one argument too many", command.CommandPath(), args[most])
 		case slices.Contains(args, ""): // most often a variable of a script that is not set

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -93,6 +94,14 @@ func parse(schema *jsonschema.Schema, text, path string) (any, error) {
 	return value, err
 }
 
+// visible quotes a key that would not be seen as it is.
+func visible(key string) string {
+	if quoted := strconv.Quote(key); key == "" || quoted != `"`+key+`"` {
+		return quoted
+	}
+	return key
+}
+
 // keysListed is how many keys an error lists; `plugin describe` shows all.
 const keysListed = 20
 
@@ -106,12 +115,12 @@ func lookup(schema *jsonschema.Schema, name, path string) (*jsonschema.Schema, e
 	}
 	known := sortedKeys(schema.Properties)
 	if len(known) == 0 {
-		return nil, fmt.Errorf("unknown configuration key %s: nothing can be set here", join(path, name))
+		return nil, fmt.Errorf("unknown configuration key %s: nothing can be set here", visible(join(path, name)))
 	}
 	nearest := slices.MinFunc(known, func(a, b string) int {
 		return levenshtein.ComputeDistance(name, a) - levenshtein.ComputeDistance(name, b)
 	})
-	message := fmt.Sprintf("unknown configuration key %s", join(path, name))
+	message := fmt.Sprintf("unknown configuration key %s", visible(join(path, name)))
 	if levenshtein.ComputeDistance(name, nearest) <= max(2, len(name)/2) {
 		message += fmt.Sprintf(": did you mean %s?", join(path, nearest))
 	}
