@@ -191,3 +191,30 @@ func recordedVariable(b *bench) {
 		b.Errorf("the help does not say how a value is kept out of the records: %s", help)
 	}
 }
+
+// A build that the settings of the go command make fail is no fault of the plugin's.
+func TestSettingOfTheGoCommandIsNamed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	dir, err := filepath.Abs("../../../plugins/walk")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, values := range map[string][]string{
+		"GOFLAGS": {"-mod=foo", "-bogus", "bogus"}, "GOPATH": {"relative"}, "GOTOOLCHAIN": {"bogus", "go1.99.0"}, "GOROOT": {"/nowhere"},
+		"GOWORK": {"/nowhere/go.work"}, "GO111MODULE": {"off"}, "GOEXPERIMENT": {"nonsense"}, "GOPROXY": {"off"},
+	} {
+		for _, value := range values {
+			b.env = []string{"GOPROXY=off", name + "=" + value}
+			if name == "GOPROXY" {
+				b.env = append(b.env, "GOMODCACHE="+b.dir("modules"))
+			}
+			r := b.expect(2, []string{"was not built, since the go command cannot work with its " + name + ":", "go env " + name}, "plugin", "describe", dir)
+			if strings.Contains(r.stderr, "does not build") {
+				b.Errorf("%s=%s: the plugin is blamed: %v", name, value, r)
+			}
+		}
+	}
+	b.env = nil
+	b.expect(2, []string{"does not build", "undefined: GOFLAGS"}, "plugin", "describe", source(b, "main.go", "package main\n\nfunc main() { GOFLAGS() }\n"))
+}

@@ -51,6 +51,10 @@ func build(ctx context.Context, dir, output string, env []string) error {
 	}
 	if err != nil {
 		text := strings.TrimRight(said.String(), "\n")
+		if name := settingBehind(text); name != "" {
+			return exit.Errorf(exit.Usage, "%s was not built, since the go command cannot work with its %s:\n%s", dir, name, text).
+				Hint("Set %s to what it can work with, or unset it. See what it is: go env %s", name, name)
+		}
 		return exit.Errorf(exit.Usage, "%s does not build:\n%s", dir, text).Hint("%s", toBuild(ctx, command, text))
 	}
 	info, err := os.Stat(output)
