@@ -89,3 +89,17 @@ func TestWrongMountsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A tree with links that lead nowhere, out of it or round in circles, and with a pipe, is data as any other.
+func TestDataMayHaveLinksAndPipes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	dir := b.data("numbers", "one")
+	b.shell(dir, `ln -s nowhere dangling; ln -s loop1 loop2; ln -s loop2 loop1; ln -s self self; ln -s . up; ln -s list.txt/x through; mkfifo pipe; mkdir ../outside; ln -s ../outside out`)
+	args := []string{"run", pluginPath("faulty"), "--name", "r", "--exact", "--mount", dir + ":numbers"}
+	b.expect(3, nil, append(args, "--env-var", "FAULTY=error")...)
+	b.shell(dir, `ln -sfn elsewhere dangling`)
+	b.expect(65, []string{"numbers"}, "resume", "r", "--env-var", "FAULTY=data")
+	b.shell(dir, `ln -sfn nowhere dangling`)
+	b.expect(0, nil, "resume", "r", "--env-var", "FAULTY=data")
+}

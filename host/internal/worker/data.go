@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/mtt-project/mtt/host/internal/exactness"
 	"github.com/mtt-project/mtt/host/internal/regular"
@@ -52,6 +53,9 @@ func (d dataDigest) add(path, name string) error {
 	info, err := os.Stat(path)
 	switch {
 	case isUnreadable(err):
+		if to, err := os.Readlink(path); err == nil {
+			name += "\x00" + to
+		}
 		d.line("%s\x00unreadable\n", name)
 		return nil
 	case err != nil:
@@ -92,9 +96,9 @@ func (d dataDigest) addDirectory(path, name string, info os.FileInfo) error {
 	return nil
 }
 
-// isUnreadable holds for what the experiment cannot read either, such as a link to nothing.
+// isUnreadable holds for what the experiment cannot read either, such as a link to nothing, to itself or through a file.
 func isUnreadable(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // line adds the same to both digests.
