@@ -282,6 +282,20 @@ var objects = []promise{
 			m.check(showing.wait(), 0)
 		}
 	}},
+	{"what a killed worker has left half-written is removed by the next", func(b *bench) {
+		m := b.onModal()
+		m.expect(0, nil, endless("--name", "r", "-d")...)
+		m.saved("r", 100)
+		for _, left := range []string{"end.json-1.tmp", "attempts/1/elapsed-2.tmp", "log/1.digest.tmp"} {
+			m.put(m.volumeID("outputs"), "/runs/r/"+left, []byte("half"))
+		}
+		m.preempt("FAILURE", sandboxName("r"))
+		m.until("the next attempt trains", func() bool { info := m.modalInfo("r"); return len(info.Attempts) == 2 && info.State == "RUNNING" })
+		m.expect(0, nil, "stop", "r")
+		if files := m.expect(0, nil, "volume", "ls", "-r", "outputs", "runs/r").stdout; strings.Contains(files, ".tmp") {
+			m.Errorf("the volume has:\n%s", files)
+		}
+	}},
 	{"a volume whose app could have no name is refused before anything is made", func(b *bench) {
 		m := b.onModal()
 		long := strings.Repeat("v", 61)

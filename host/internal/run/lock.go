@@ -182,17 +182,22 @@ func lockWithin(ctx context.Context, limit time.Duration, file *os.File) error {
 	}
 }
 
-// sweep removes what a holder of the lock that was killed left half-written: of the newest attempt, or of the end of the
-// one before.
+// sweep is Sweep for a holder of the lock. Where the files are remote, the worker sweeps them on its mount.
 func (r *Run) sweep() error {
-	if r.lock == nil { // the files are elsewhere
+	if r.lock == nil {
 		return nil
 	}
+	return r.Sweep()
+}
+
+// Sweep removes what a killed writer left half-written: of the newest attempt, of the end of the one before, and of the logs. The
+// caller is the only one who writes to the run's files there, by a lock or by the claim of an attempt.
+func (r *Run) Sweep() error {
 	numbers, err := numbered(r.attemptsDir())
 	if err != nil {
 		return err
 	}
-	directories := []string{r.Dir()}
+	directories := []string{r.Dir(), r.logDir()}
 	for _, n := range numbers[max(0, len(numbers)-2):] {
 		directories = append(directories, r.attemptDir(n))
 	}
@@ -206,6 +211,9 @@ func (r *Run) sweep() error {
 
 func removeTemporary(dir string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) { // a run that was copied may lack it
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ func (w *Worker) Claimed(ctx, stop context.Context, n int) (Outcome, error) {
 	if plan == nil {
 		return Outcome{}, err
 	}
+	_ = w.Run.Sweep() // what the attempt before left on the volume; or the next one does
 	if other, ok := errors.AsType[*OtherMachineError](err); ok && asked(stop) == nil {
 		return Outcome{}, errors.Join(err, w.Run.WriteWaiting(n, other.Reason), plan.sync.now(context.WithoutCancel(ctx)))
 	}
