@@ -125,29 +125,6 @@ var targets = []promise{
 		for _, flag := range []string{"--name", "--config"} {
 			b.expect(2, []string{flag + " is empty"}, "run", pluginPath("walk"), flag, "")
 		}
-		for _, flag := range []string{"--mount", "--env-var", "--set", "--lines", "--since"} {
-			command := []string{"run", pluginPath("walk")}
-			if flag == "--lines" || flag == "--since" {
-				command = []string{"logs", "r"}
-			}
-			b.expect(2, []string{strings.Replace(flag, "--set", "-S", 1)}, append(command, flag, "")...)
-		}
-		b.expect(2, []string{`key ""`}, "run", pluginPath("walk"), "-S", "=1")
-		for _, command := range []string{
-			"run", "resume", "show", "attach", "wait", "wait r", "stop", "logs", "checkpoints ls", "checkpoints verify", "checkpoints show r",
-			"plugin describe", "volume ls", "volume ls vol", "volume get", "volume get vol", "volume get vol a", "volume put", "volume put vol",
-			"volume put vol a", "volume rm", "volume rm vol", "volume sync", "volume sync vol", "volume sync vol a",
-		} {
-			words := strings.Fields(command)
-			for args := append(words, ""); len(args) < 6; args = append(args, "x") {
-				if r := b.run(args...); r.code == 2 && strings.Contains(r.stderr, " is empty") {
-					args = nil
-					break
-				} else if !strings.Contains(r.stderr, " needs ") {
-					b.Errorf("mtt-host %q: want exit code 2 and what is empty; got %v", args, r)
-				}
-			}
-		}
 		if left := b.files(filepath.Dir(b.tmp)); len(left) > 0 {
 			b.Errorf("something was written: %v", slices.Sorted(maps.Keys(left)))
 		}

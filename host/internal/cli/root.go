@@ -154,16 +154,12 @@ func exactly(n int) cobra.PositionalArgs { return between(n, n) }
 func between(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		var err *exit.Error
-		names := strings.Fields(command.Use)[1:]
-		empty := slices.Index(args, "")
 		switch {
 		case len(args) < least:
-			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(names[len(args):least], " and "))
-		case empty >= 0 && empty < most:
-			err = exit.Errorf(exit.Usage, "%s: %s is empty", command.CommandPath(), strings.Trim(names[min(empty, len(names)-1)], "[].…"))
+			err = exit.Errorf(exit.Usage, "%s needs %s", command.CommandPath(), strings.Join(strings.Fields(command.Use)[1+len(args):1+least], " and "))
 		case len(args) > most:
 			err = exit.Errorf(exit.Usage, "%s: %q is one argument too many", command.CommandPath(), args[most])
-		case slices.Contains(args, ""): // most often a variable of a script that is not set
+		case slices.Contains(args, ""):
 			err = exit.Errorf(exit.Usage, "%s: %s is empty", command.CommandPath(), argumentName(command, slices.Index(args, "")))
 		default:
 			return nil
