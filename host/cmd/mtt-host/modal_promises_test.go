@@ -255,7 +255,7 @@ var objects = []promise{
 		m.expect(69, []string{"TERMINATED, 5 times", "https://status.modal.com"}, strolls("--name", "r", "-d")...)
 	}},
 	{"blocks that end in zeros are the same when they come back", func(b *bench) {
-		m := b.onModal("pad-blocks=true")
+		m := b.onModal()
 		m.fake.MustModal(b.T, "volume", "create", "data", "--version", "2")
 		file := filepath.Join(b.TempDir(), "zeros")
 		if err := os.WriteFile(file, append([]byte("what counts"), make([]byte, 9<<20)...), 0o644); err != nil {

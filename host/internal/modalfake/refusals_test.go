@@ -144,7 +144,7 @@ print([api_pb2.GenericResult.GenericStatus.Name(n) for n in (8, 9, 10)])
 
 // A block comes without the zero bytes at its end where the client says that it puts them back, and whole elsewhere.
 func TestAClientThatPadsBlocksGetsThemTrimmed(t *testing.T) {
-	f := faketest.Start(t, "--set", "pad-blocks=true")
+	f := faketest.Start(t)
 	c := f.Client(t)
 	v := makeVolume(t, c, "vol", v2)
 	content := "data\x00\x00\x00\x00"

@@ -210,7 +210,7 @@ func TestVersion1IsReadAndWrittenByItsOwnCalls(t *testing.T) {
 // What a client must not count on: the zero bytes at the end of a block do not come, and a block that was transferred
 // without the answer to it is not there.
 func TestBlocksComeWithoutZerosAndCountWithTheirProof(t *testing.T) {
-	c := faketest.Start(t).Client(t)
+	c := faketest.Start(t, "--set", "pad-blocks=false").Client(t)
 	v := makeVolume(t, c, "vol", v2)
 	if _, err := v.put("f", []byte("a\x00b\x00\x00"), true); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func defaults() Settings {
 		ErrorCode:     Code(codes.Unavailable),
 		BlockURLLife:  time.Hour,
 		AuthTokenLife: 20 * time.Minute,
-		MountFree:     -1,
+		PadBlocks:     true,
 
 		ThrottleAfter:  time.Second,
 		ThrottleCode:   Code(codes.ResourceExhausted),
