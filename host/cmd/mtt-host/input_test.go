@@ -37,6 +37,10 @@ func TestWrongInputIsRefusedWithAWayOut(t *testing.T) {
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		b.Fatal(err)
 	}
+	driving := file("driving", "#!/bin/sh\nprintf '\\033]0;title\\a\\n'\nexit 9\n") // prints what drives a terminal
+	if err := os.Chmod(driving, 0o755); err != nil {
+		b.Fatal(err)
+	}
 	b.expect(0, nil, walk("--name", "there")...)
 	for _, c := range []struct {
 		code int
@@ -100,6 +104,9 @@ func TestWrongInputIsRefusedWithAWayOut(t *testing.T) {
 		{2, []string{"mtt-host run needs PLUGIN", "Usage: mtt-host run PLUGIN"}, []string{"run"}},
 		{2, []string{`"b" is one argument too many`}, []string{"show", "a", "b"}},
 
+		{5, []string{`no plugin ./\x1b[31m\r: `}, []string{"run", "./\x1b[31m\r"}},
+		{2, []string{`got string "\u001b`}, walk("-S", "drift=\x1b[31m")},
+		{70, []string{`\x1b]0;title\a`}, []string{"run", driving}},
 		{5, []string{"no run nosuch", "mtt-host ls"}, []string{"show", "nosuch"}},
 		{5, []string{"no run nosuch", "mtt-host ls"}, []string{"resume", "nosuch"}},
 		{5, []string{"no run nosuch"}, []string{"checkpoints", "ls", "nosuch"}},
@@ -108,6 +115,9 @@ func TestWrongInputIsRefusedWithAWayOut(t *testing.T) {
 	} {
 		r := b.run(c.args...)
 		b.check(r, c.code, c.says...)
+		if strings.ContainsAny(r.stderr, "\x1b\r\a") {
+			b.Errorf("%q: the message drives the terminal: %q", c.args, r.stderr)
+		}
 		if r.stdout != "" || !strings.HasPrefix(r.stderr, "mtt-host: ") {
 			b.Errorf("%q: want an error on stderr, and nothing on stdout: %v", c.args, r)
 		}

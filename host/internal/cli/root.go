@@ -63,9 +63,9 @@ const brokenPipe = 128 + int(syscall.SIGPIPE)
 
 // printError prints an error once, with what to do about it, for a command that had these flags.
 func printError(to io.Writer, err error, flags *pflag.FlagSet) {
-	fmt.Fprintf(to, "mtt-host: %v\n", err)
+	fmt.Fprintf(to, "mtt-host: %s\n", escapeLines(err.Error()))
 	if next := exit.NextOf(err); next != "" {
-		fmt.Fprintln(to, withOutputs(strings.TrimRight(next, "\n"), flags))
+		fmt.Fprintln(to, escapeLines(withOutputs(strings.TrimRight(next, "\n"), flags)))
 	}
 }
 

@@ -74,6 +74,22 @@ func escape(text string) string {
 	return escaped.String()
 }
 
+// escapeLines is escape for a text that may have lines and tabs.
+func escapeLines(text string) string {
+	var escaped strings.Builder
+	for len(text) > 0 {
+		end := strings.IndexAny(text, "\n\t")
+		if end < 0 {
+			escaped.WriteString(escape(text))
+			break
+		}
+		escaped.WriteString(escape(text[:end]))
+		escaped.WriteByte(text[end])
+		text = text[end+1:]
+	}
+	return escaped.String()
+}
+
 func unprintable(r rune) bool { return !strconv.IsPrint(r) }
 
 // cells is how many columns of a terminal a printable text takes.

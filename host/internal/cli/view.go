@@ -43,14 +43,14 @@ func newView(to io.Writer) *view {
 func (v *view) say(line string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.line("mtt-host: " + line)
+	v.line("mtt-host: " + escapeLines(line))
 }
 
 // warn prints a warning.
 func (v *view) warn(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.line("warning: " + text)
+	v.line("warning: " + escapeLines(text))
 }
 
 // show renders one event.
@@ -64,7 +64,7 @@ func (v *view) show(event eventlog.Event) {
 		v.saved = event
 		v.line(eventText(event))
 	case eventlog.Ended:
-		v.ended = event.Message // the command itself says how the last attempt ended
+		v.ended = escapeLines(event.Message) // the command itself says how the last attempt ended
 	case eventlog.Started, eventlog.Retrying:
 		if v.ended != "" {
 			v.line(v.ended)
@@ -77,7 +77,7 @@ func (v *view) show(event eventlog.Event) {
 }
 
 func (v *view) step(event eventlog.Event) {
-	text := progressText(event)
+	text := escape(progressText(event))
 	if v.saved.Attempt == event.Attempt && v.saved.ElapsedSeconds > 0 {
 		text += " · checkpoint " + durationText(seconds(event.ElapsedSeconds-v.saved.ElapsedSeconds)) + " old"
 	}
@@ -91,8 +91,10 @@ func (v *view) step(event eventlog.Event) {
 	}
 }
 
-// eventText is an event as a line.
-func eventText(event eventlog.Event) string {
+// eventText is an event as a line, without what would drive a terminal: its words are anybody's.
+func eventText(event eventlog.Event) string { return escapeLines(eventWords(event)) }
+
+func eventWords(event eventlog.Event) string {
 	switch event.Kind {
 	case eventlog.Stepped:
 		return progressText(event)
