@@ -96,7 +96,7 @@ func TestVolumeGivesBackWhatItWasGiven(t *testing.T) {
 	if err := os.Symlink("data", filepath.Join(vol, "beside")); err != nil {
 		t.Fatal(err)
 	}
-	b.expect(0, []string{`left out "beside"`}, "volume", "get", vol, "", filepath.Join(home, "whole"))
+	b.expect(0, []string{`left out "beside"`}, "volume", "get", vol, "/", filepath.Join(home, "whole"))
 	if err := os.RemoveAll(filepath.Join(home, "whole")); err != nil {
 		t.Fatal(err)
 	}
