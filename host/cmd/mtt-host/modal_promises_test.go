@@ -61,6 +61,17 @@ var accountLimits = []promise{
 		listing.signal(syscall.SIGINT)
 		m.check(listing.wait(), 130)
 	}},
+	{"what many calls wait for, each for a short time, is said once", func(b *bench) {
+		m := b.onModal()
+		m.expect(0, nil, strolls("--name", "r", "-S", "steps=10")...)
+		m.expect(0, nil, "show", "r") // fetches what is missing
+		m.fake.Tell(b.T, "set", "throttle-limits=*:3/1", "throttle-policy=1", "throttle-after=800ms")
+		for _, args := range [][]string{{"show", "r"}, {"wait", "r"}} {
+			if r := m.expect(0, nil, args...); strings.Count(r.stderr, "asking again") != 1 {
+				m.Errorf("%q does not say once what it waits for: %s", args, r.stderr)
+			}
+		}
+	}},
 	{"a run that a billing limit keeps from a machine is QUEUED with Modal's words", func(b *bench) {
 		m := b.onModal()
 		m.expect(0, nil, endless("--name", "r", "-d")...)

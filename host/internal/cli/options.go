@@ -32,6 +32,7 @@ type common struct {
 
 	patient bool              // wait for Modal as long as it takes
 	say     func(text string) // told what is waited for; nil: stderr is
+	notices *modal.Notices    // of what Modal limits: one of a command, however often it connects
 }
 
 // impatience is how long a command that does one thing waits while Modal limits its calls: longer than any burst, and
@@ -47,6 +48,10 @@ func (c *common) modal(volume string, create modal.Create) modal.Options {
 	if c.say == nil {
 		options.Say = func(text string) { fmt.Fprintln(os.Stderr, "mtt-host: "+text) }
 	}
+	if c.notices == nil {
+		c.notices = modal.NewNotices(options.Say)
+	}
+	options.Notices = c.notices
 	return options
 }
 

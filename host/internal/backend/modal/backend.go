@@ -25,16 +25,23 @@ type Options struct {
 	Environment string // "": the profile's
 	Volume      string // by name
 	Create      Create
-	// Patience and Say are those of api.Options.
+	// Patience, Say and Notices are those of api.Options.
 	Patience time.Duration
 	Say      func(text string)
+	Notices  *api.Notices
 }
+
+// Notices tell a command once what its calls wait for: Options that share them are of one command.
+type Notices = api.Notices
+
+// NewNotices returns notices that are told to say.
+func NewNotices(say func(text string)) *Notices { return api.NewNotices(say) }
 
 func (o Options) connect(ctx context.Context) (*api.Client, error) {
 	if err := checkEnvironment(o.Environment); err != nil {
 		return nil, err
 	}
-	return api.Connect(ctx, api.Options{Environment: o.Environment, Patience: o.Patience, Say: o.Say})
+	return api.Connect(ctx, api.Options{Environment: o.Environment, Patience: o.Patience, Say: o.Say, Notices: o.Notices})
 }
 
 // Create is what Open makes where it is missing.
@@ -111,7 +118,7 @@ func (b *Backend) VolumeName() string { return b.volume.name }
 
 // Volume is that of backend.Backend.
 func (b *Backend) Volume(ctx context.Context, name string) (backend.Volume, error) {
-	return OpenVolume(ctx, Options{Environment: b.environment, Volume: name, Patience: b.options.Patience, Say: b.options.Say})
+	return OpenVolume(ctx, Options{Environment: b.environment, Volume: name, Patience: b.options.Patience, Say: b.options.Say, Notices: b.options.Notices})
 }
 
 // VolumeID is Modal's name of the volume that the runs are on, which no other volume ever has.

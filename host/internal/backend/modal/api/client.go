@@ -19,15 +19,17 @@ type Options struct {
 	Environment string // "": the one that MODAL_ENVIRONMENT or the profile names
 	// Patience bounds how long one call waits while it meets limits of Modal's; 0: it waits until it is let through.
 	Patience time.Duration
-	// Say is told what calls wait for if that takes a while, and that they go on; nil: nobody is told.
+	// Say is told what takes a while; nil: nobody is told.
 	Say func(text string)
+	// Notices tell what calls wait for, for all clients that are to say it once; nil: this client has its own, told to Say.
+	Notices *Notices
 }
 
 // Client is a connection to Modal, with the credentials that Modal's own tools have: MODAL_TOKEN_ID and
 // MODAL_TOKEN_SECRET, or a profile of ~/.modal.toml or MODAL_CONFIG_PATH. It may be used from several goroutines.
 type Client struct {
 	options  Options
-	notices  notices
+	notices  *Notices
 	renewing chan struct{} // holds one token while a connection is made
 
 	mu      sync.Mutex
@@ -46,7 +48,10 @@ type connection struct {
 // Connect connects to Modal. exit.Credentials: there are none, or they are refused; exit.Unavailable: Modal cannot be
 // reached.
 func Connect(ctx context.Context, options Options) (*Client, error) {
-	c := &Client{options: options, notices: notices{say: options.Say}, renewing: make(chan struct{}, 1)}
+	c := &Client{options: options, notices: options.Notices, renewing: make(chan struct{}, 1)}
+	if c.notices == nil {
+		c.notices = NewNotices(options.Say)
+	}
 	first, err := c.connect(ctx)
 	if err != nil {
 		return nil, err

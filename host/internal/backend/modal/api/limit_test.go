@@ -173,35 +173,48 @@ func TestAPauseIsWithinReason(t *testing.T) {
 	}
 }
 
-// Who waits is told once what for, and once that it goes on.
+// Who waits is told once what for, however the waits are spread over calls, clients and bursts.
 func TestWhatCallsWaitForIsSaidOnce(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	var mu sync.Mutex
 	var said []string
-	client := connect(t, api.Options{Say: func(text string) {
+	notices := api.NewNotices(func(text string) {
 		mu.Lock()
 		defer mu.Unlock()
 		said = append(said, text)
-	}})
-	s.fail("SandboxWait", told(codes.ResourceExhausted, "a moment", 0.01)) // which is nothing to speak of
-	const calls = 3
-	for range calls {
-		s.fail("SandboxList", told(codes.ResourceExhausted, "so many lists", 1.2), told(codes.ResourceExhausted, "so many lists", 1.2))
-	}
-	if _, err := client.WaitSandbox(t.Context(), "sb-1", 0); err != nil {
-		t.Fatal(err)
-	}
-	var group sync.WaitGroup
-	for range calls {
-		group.Go(func() {
+	})
+	list := func(times int) {
+		client := connect(t, api.Options{Notices: notices})
+		for range times {
 			if _, err := client.Sandboxes(t.Context(), "", "ap-1"); err != nil {
-				t.Error(err)
+				t.Fatal(err)
 			}
-		})
+		}
 	}
-	group.Wait()
-	if len(said) != 2 || !strings.Contains(said[0], "so many lists") || !strings.Contains(said[0], "SandboxList") || !strings.Contains(said[1], "again") {
+	s.fail("SandboxList", told(codes.ResourceExhausted, "a moment", 0.01)) // which is nothing to speak of
+	list(1)
+	if len(said) > 0 {
+		t.Errorf("of a short wait it was said %q", said)
+	}
+	for range 2 {
+		for range 3 { // each waits for less than what is worth a word
+			s.fail("SandboxList", told(codes.ResourceExhausted, "so many lists", 0.8))
+			list(1)
+		}
+		s.fail("SandboxList", told(codes.ResourceExhausted, "so many lists", 2.1))
+		list(2)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "so many lists") || !strings.Contains(said[0], "SandboxList") {
 		t.Errorf("it was said %q", said)
+	}
+	for range 2 { // what holds until it is lifted is news each time, and so is its end
+		said = nil
+		s.fail("SandboxList", told(codes.ResourceExhausted, "billing limit", 0.1))
+		list(1)
+		if len(said) != 2 || !strings.Contains(said[0], "billing limit") || !strings.Contains(said[1], "again") {
+			t.Errorf("of a billing limit it was said %q", said)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/exit"
@@ -21,10 +20,6 @@ type Turn struct {
 // NewTurn returns the turn of a call that is about to be made.
 func (c *Client) NewTurn() *Turn { return &Turn{client: c} }
 
-// sayFrom is how long a call may wait before the user is told: shorter waits are the ordinary way of an account that is
-// busy.
-const sayFrom = 2 * time.Second
-
 // Wait waits until the call may be made again that has met a limit. exit.Unavailable: the client's patience is at an end.
 func (t *Turn) Wait(ctx context.Context, limit *Limit) error {
 	pause := limit.Pause(t.met)
@@ -35,9 +30,7 @@ func (t *Turn) Wait(ctx context.Context, limit *Limit) error {
 		return limit.gaveUp()
 	}
 	t.waited, t.last = t.waited+pause, limit.Kind
-	if t.waited >= sayFrom {
-		t.client.notices.waits(limit)
-	}
+	defer t.client.notices.waits(limit, pause)()
 	select {
 	case <-time.After(pause):
 		return nil
@@ -48,7 +41,7 @@ func (t *Turn) Wait(ctx context.Context, limit *Limit) error {
 
 // Done says what has come of the call.
 func (t *Turn) Done(err error) {
-	if t.waited >= sayFrom && (err == nil || RefusalOf(err) != nil) {
+	if t.waited > 0 && (err == nil || RefusalOf(err) != nil) {
 		t.client.notices.goesOn(t.last)
 	}
 }
@@ -60,36 +53,6 @@ func (l *Limit) gaveUp() error {
 		hint = "Raise the limit at https://modal.com/settings/usage, and repeat the command: it goes on."
 	}
 	return exit.Errorf(exit.Unavailable, "%w", l).Hint("%s", hint)
-}
-
-// notices tells what calls wait for, once for all of them, and once that they go on.
-type notices struct {
-	say func(text string)
-
-	mu   sync.Mutex
-	told map[LimitKind]bool
-}
-
-func (n *notices) waits(limit *Limit) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.say == nil || n.told[limit.Kind] {
-		return
-	}
-	if n.told == nil {
-		n.told = map[LimitKind]bool{}
-	}
-	n.told[limit.Kind] = true
-	n.say(limit.Error() + "; waiting, and asking again")
-}
-
-func (n *notices) goesOn(after LimitKind) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.told[after] {
-		delete(n.told, after)
-		n.say("Modal lets calls through again")
-	}
 }
 
 // LimitOfResponse returns the limit that a request for a block has met; nil for none. A 503 is one only if it says when to
