@@ -175,7 +175,6 @@ func TestAPauseIsWithinReason(t *testing.T) {
 
 // Who waits is told once what for, however the waits are spread over calls, clients and bursts.
 func TestWhatCallsWaitForIsSaidOnce(t *testing.T) {
-	t.Parallel()
 	s := newServer(t)
 	var mu sync.Mutex
 	var said []string
