@@ -72,6 +72,25 @@ var accountLimits = []promise{
 			}
 		}
 	}},
+	{"tb lists all runs at once, and more and more rarely while nothing changes", func(b *bench) {
+		m := b.onModal()
+		runs := []string{"r", "s", "t"}
+		for _, name := range runs {
+			m.expect(0, nil, strolls("--name", name, "-S", "steps=10")...)
+		}
+		lists := func(script string) int {
+			m.tensorBoard(script)
+			before := m.fake.Calls(b.T)["VolumeListFiles2"].All
+			m.expect(0, nil, append([]string{"tb"}, runs...)...)
+			return m.fake.Calls(b.T)["VolumeListFiles2"].All - before
+		}
+		time.Sleep(5 * time.Second) // what was written a moment ago is fetched again: its time might not tell the next version from it
+		lists("exit 0")             // fetches what is missing
+		// After 5 and 15 s, and then not before 35 s.
+		if began, all := lists("exit 0"), lists("exec sleep 22"); all-began > 3 {
+			m.Errorf("tb has begun with %d lists, and made %d more in 22 s", began, all-began)
+		}
+	}},
 	{"a run that a billing limit keeps from a machine is QUEUED with Modal's words", func(b *bench) {
 		m := b.onModal()
 		m.expect(0, nil, endless("--name", "r", "-d")...)

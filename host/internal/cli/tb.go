@@ -53,7 +53,7 @@ It is the one that MTT_TENSORBOARD names, that is on PATH, or that is in .venv.`
 			elsewhere, ok := on.(*modal.Backend)
 			if ok {
 				fmt.Fprintln(command.ErrOrStderr(), "mtt-host: fetching event files; what is here already does not come again")
-				if err := elsewhere.Mirror(command.Context(), args); err != nil {
+				if _, err := elsewhere.Mirror(command.Context(), args); err != nil {
 					return err
 				}
 			}
@@ -86,8 +86,12 @@ func allowManyFiles() {
 	}
 }
 
-// mirrorEvery is how often what TensorBoard reads is brought up to date. It looks for more every five seconds itself.
-const mirrorEvery = 5 * time.Second
+// How often what TensorBoard reads is brought up to date. It looks for more every five seconds itself; while nothing changes,
+// each look doubles the pause, since calls are limited for an account.
+const (
+	mirrorSoonest = 5 * time.Second
+	mirrorLatest  = 30 * time.Second
+)
 
 // watchMirror starts TensorBoard on a copy of runs that are elsewhere, and keeps that up to date until it ends.
 func watchMirror(command *cobra.Command, on *modal.Backend, ids, args []string) error {
@@ -104,11 +108,14 @@ func watchMirror(command *cobra.Command, on *modal.Backend, ids, args []string) 
 		_ = board.Wait() // it says itself what is wrong
 		close(done)
 	}()
-	stale := false
+	stale, every := false, mirrorSoonest
 	for {
 		select {
-		case <-time.After(mirrorEvery):
-			err := on.Mirror(signals.stop, ids)
+		case <-time.After(every):
+			changed, err := on.Mirror(signals.stop, ids)
+			if every = min(2*every, mirrorLatest); changed {
+				every = mirrorSoonest
+			}
 			switch was := stale; {
 			case signals.stop.Err() != nil:
 			case err == nil && was:

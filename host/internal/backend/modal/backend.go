@@ -149,8 +149,11 @@ func (b *Backend) Glance(ctx context.Context, id string) error {
 	return b.mirror.records(ctx, id, isRecord)
 }
 
-// Mirror brings the event files of some runs, of all for none, to where the registry has the runs.
-func (b *Backend) Mirror(ctx context.Context, ids []string) error { return b.mirror.events(ctx, ids) }
+// Mirror brings the event files of some runs, of all for none, to where the registry has the runs. changed: there was
+// something to bring.
+func (b *Backend) Mirror(ctx context.Context, ids []string) (changed bool, err error) {
+	return b.mirror.events(ctx, ids)
+}
 
 // livesFor is for how long it is believed which Sandboxes live: a look at a run asks more than once.
 const livesFor = 900 * time.Millisecond

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,29 +97,31 @@ func (m *mirror) all(ctx context.Context) (map[string][]backend.Entry, error) {
 // runsAtOnce is how many runs are brought up to date at once. Each has calls of its own.
 const runsAtOnce = 16
 
-// events brings the records of some runs, of all for none, up to date, and their event files.
-func (m *mirror) events(ctx context.Context, ids []string) error {
+// events brings the records of some runs, of all for none, up to date, and their event files. changed says that something of
+// these was not. While all is, one call has listed all runs.
+func (m *mirror) events(ctx context.Context, ids []string) (changed bool, err error) {
+	runs, err := m.list(ctx, "")
+	if err != nil {
+		return false, err
+	}
 	if len(ids) == 0 {
-		runs, err := m.all(ctx)
-		if err != nil {
-			return err
-		}
-		for id, entries := range runs {
-			if !m.has(id, entries, isEvents) {
-				ids = append(ids, id)
-			}
-		}
-	} else {
-		for _, id := range ids {
-			if err := m.records(ctx, id, isRecord); err != nil {
-				return err
-			}
-		}
+		ids = slices.Collect(maps.Keys(runs))
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runsAtOnce)
 	for _, id := range ids {
+		entries := runs[id]
+		lacksRecords, lacksEvents := !m.has(id, entries, isRecord), !m.has(id, entries, isEvents)
+		changed = changed || lacksRecords || lacksEvents
 		group.Go(func() error {
+			if lacksRecords {
+				if err := m.records(ctx, id, isRecord); err != nil {
+					return err
+				}
+			}
+			if !lacksEvents || len(entries) == 0 { // of a run that is gone, its records took all
+				return nil
+			}
 			release, err := m.lock(ctx, eventLocks, id)
 			if err != nil {
 				return err
@@ -128,7 +131,7 @@ func (m *mirror) events(ctx context.Context, ids []string) error {
 			return err
 		})
 	}
-	return group.Wait()
+	return changed, group.Wait()
 }
 
 // records brings files of a run up to date that are not event files, and removes what the volume does not have any more.
