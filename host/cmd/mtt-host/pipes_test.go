@@ -37,6 +37,23 @@ var pipes = []promise{
 		}
 		b.expect(0, []string{"is damaged"}, "ls")
 	}},
+	{"a pipe or a file in the place of the attempts is damage", func(b *bench) {
+		for name, put := range map[string]func(path string) error{
+			"pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"file": func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		} {
+			b.expect(0, nil, walk("--name", name, "--new")...)
+			path := b.path("runs", name, "attempts")
+			if err := errors.Join(os.RemoveAll(path), put(path)); err != nil {
+				b.Fatal(err)
+			}
+			for _, command := range [][]string{{"show", name}, {"resume", name}, {"stop", name}, {"wait", name}, {"volume", "rm", "-r", b.outputs, "runs/" + name}} {
+				if r := b.run(command...); r.code != 66 || !strings.Contains(r.stderr, "is damaged") {
+					b.Errorf("with a %s: mtt-host %q: %v", name, command, r)
+				}
+			}
+		}
+	}},
 	{"curves are whole whatever is among the event files", func(b *bench) {
 		alone := b.alone()
 		for _, name := range []string{"0000000000.h.1.1", "-5.h.1.1", "9999999999.h.1.1", "99999999999999999999.h.1.1", "9223372036854775807", "text.h", ""} {

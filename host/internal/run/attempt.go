@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/mtt-project/mtt/host/internal/checkpoint"
@@ -166,7 +167,10 @@ func (r *Run) Newest() (int, error) {
 // numbered returns the numbers that entries of a directory have as their names, in order; none if it is not there.
 func numbered(dir string) (numbers []int, err error) {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, damaged(dir, errNoDirectory)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 	for _, entry := range entries {

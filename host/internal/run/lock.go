@@ -92,20 +92,31 @@ func (disk) acquire(ctx context.Context, r *Run) error {
 
 // openHostLock opens what the host's lock is on, which a run that was copied may lack.
 func openHostLock(r *Run) (*os.File, error) {
-	dir, err := os.Open(r.attemptsDir())
+	dir, err := openDir(r.attemptsDir())
 	if !errors.Is(err, fs.ErrNotExist) {
 		return dir, err
 	}
 	if err := os.Mkdir(r.attemptsDir(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return os.Open(r.attemptsDir())
+	return openDir(r.attemptsDir())
+}
+
+var errNoDirectory = errors.New("it is no directory")
+
+// openDir opens a directory for its lock. What is none, such as a pipe, is damage at once.
+func openDir(path string) (*os.File, error) {
+	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, damaged(path, errNoDirectory)
+	}
+	return dir, err
 }
 
 // acquirePlugins takes the lock that plugins inherit. What an attempt has left behind may keep it for ever: if that is
 // not the plugin itself, the run does without.
 func (r *Run) acquirePlugins(ctx context.Context) error {
-	dir, err := os.Open(r.Dir())
+	dir, err := openDir(r.Dir())
 	if err != nil {
 		return err
 	}
@@ -262,7 +273,7 @@ func (disk) live(r *Run) (bool, error) {
 
 // isHeld says whether another process has the lock of a directory.
 func isHeld(path string) (bool, error) {
-	dir, err := os.Open(path)
+	dir, err := openDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
