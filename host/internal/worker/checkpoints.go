@@ -103,8 +103,8 @@ func (s *checkpointService) save(stream grpc.ClientStreamingServer[experimentv1.
 		return nil, err
 	}
 	// The plugin may train on: what it logs from now on is not of this checkpoint.
-	if err := stream.SendHeader(nil); err != nil {
-		return nil, err
+	if err := stream.SendHeader(nil); err != nil { // no status, where the plugin has left: it is no failure of the volume
+		return nil, status.Errorf(codes.Unavailable, "the plugin broke off the save: %v", err)
 	}
 	writer, err := s.store.Create(ctx, header)
 	if err != nil {
